@@ -1,0 +1,75 @@
+"""Fields: what moves a state. Rules advance any of them over a gap."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Literal
+
+from torch import Tensor
+
+
+class Field(ABC):
+    """A vector field ``dx/dt = f(t, x, u)``.
+
+    To write one with parameters, inherit from ``nn.Module`` first and define ``forward``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> class Decay(torch.nn.Module, Field):
+    ...     def forward(self, t, x, u):
+    ...         return -x
+    >>> Decay()(torch.zeros(1), torch.ones(1, 2), None)
+    tensor([[-1., -1.]])
+    """
+
+    @abstractmethod
+    def __call__(self, t: Tensor, x: Tensor, u: Tensor | None) -> Tensor:
+        """Rate of change of the state.
+
+        Parameters
+        ----------
+        t : Tensor (*,)
+            Time of each row of the batch.
+        x : Tensor (*, n)
+            State.
+        u : Tensor (*, m) or None
+            Input at time t.
+
+        Returns
+        -------
+        Tensor (*, n)
+            State per unit of time.
+        """
+
+
+class StochasticField(Field):
+    """A field with noise, ``dx = f(t, x, u) dt + g(t, x, u) dW``.
+
+    Attributes
+    ----------
+    calculus : "ito" or "stratonovich"
+        How the integral over dW is meant. It changes the law of x unless the noise is additive.
+    noise : "additive", "diagonal" or "general"
+        Additive: g has shape (*, n) and does not depend on x. Diagonal: g has shape (*, n), and its entry i depends on
+        entry i of x only. General: g has shape (*, n, m) and multiplies m Brownian motions.
+
+    Examples
+    --------
+    >>> import torch
+    >>> class Noise(torch.nn.Module, StochasticField):
+    ...     calculus, noise = "ito", "additive"
+    ...     def forward(self, t, x, u):
+    ...         return -x
+    ...     def diffusion(self, t, x, u):
+    ...         return torch.ones_like(x)
+    >>> Noise().diffusion(torch.zeros(1), torch.ones(1, 2), None)
+    tensor([[1., 1.]])
+    """
+
+    calculus: Literal["ito", "stratonovich"]
+    noise: Literal["additive", "diagonal", "general"]
+
+    @abstractmethod
+    def diffusion(self, t: Tensor, x: Tensor, u: Tensor | None) -> Tensor:
+        """Size of the noise; arguments as for the field itself, shape as `noise` says."""
