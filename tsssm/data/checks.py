@@ -20,7 +20,9 @@ def check_structure(
     ok = times.ndim == 1 and values.shape == (rows, len(channels))
     if not ok:
         came = f"times {times.shape}, values {values.shape}, {len(channels)} channels"
-        raise ValueError(explain("a panel must have times (rows,) and values (rows, channels)", came, "Mend the shapes"))
+        raise ValueError(
+            explain("a panel must have times (rows,) and values (rows, channels)", came, "Mend the shapes")
+        )
     whole = offsets.ndim == 1 and len(offsets) > 0 and offsets[0] == 0 and offsets[-1] == rows
     if not whole or (np.diff(offsets) < 0).any():
         came = f"they have shape {offsets.shape} for {rows} rows"

@@ -163,7 +163,9 @@ def align_static(static: Any, ids: np.ndarray, id: Any = None) -> pd.DataFrame |
         table = table.set_index(id)
     if table.index.has_duplicates:
         twice = show(table.index[int(table.index.duplicated().argmax())])
-        raise ValueError(explain("`static` must have one row for each id", f"id {twice} comes twice", "Keep one of them"))
+        raise ValueError(
+            explain("`static` must have one row for each id", f"id {twice} comes twice", "Keep one of them")
+        )
     places = table.index.get_indexer(pd.Index(ids))
     if (places < 0).any():
         lost = show(ids[int((places < 0).argmax())])
@@ -175,11 +177,11 @@ def align_static(static: Any, ids: np.ndarray, id: Any = None) -> pd.DataFrame |
 
 def is_long(frame: Any) -> bool:
     """Say whether a table holds series by rows: two index levels, or columns named `id` and `time`."""
-    if not isinstance(frame, pd.DataFrame) and not is_polars(frame):
+    if not isinstance(frame, pd.DataFrame) and not (is_polars(frame) and type(frame).__name__ == "DataFrame"):
         return False
     if isinstance(frame, pd.DataFrame) and frame.index.nlevels > 1:
         return True
-    named = {"id", "time"} & set(frame.columns) if hasattr(frame, "columns") else set()
+    named = {"id", "time"} & set(frame.columns)
     if len(named) == 1:
         came = f"the table has {named.pop()!r} alone"
         do = "Use Panel.from_frame(table, id=..., time=...)"
