@@ -1,0 +1,183 @@
+"""evolve: run any field along a grid by any rule, in the form that is fastest for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from tsssm.dynamics.convolution import convolve, uniform_gap
+from tsssm.dynamics.discretization import Discretization, LinearDiscretization
+from tsssm.dynamics.fields import Field
+from tsssm.dynamics.matrices import Diagonal, StateMatrix
+from tsssm.dynamics.rows import Rows, State, rows_of, state_after
+from tsssm.dynamics.scan import scan
+
+Readout = Callable[[Tensor], Tensor]
+Recurrence = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+# numbers of state held at once before a run is cut into pieces that are computed again backwards: 64 MB a copy
+STATES_AT_ONCE = 1 << 23
+
+
+def evolve(
+    field: Field,
+    rule: Discretization,
+    dt: Tensor,
+    u: Tensor,
+    state: State | None = None,
+    reset: Tensor | None = None,
+    readout: Readout | None = None,
+    active: Tensor | None = None,
+) -> tuple[Tensor, State]:
+    """Advance x' = field(t, x, u) along a grid: x_k = rule.step(field, t_k, dt_k, x_{k-1}, u_k).
+
+    Parameters
+    ----------
+    field : Field
+        A `StateMatrix` of batch shape (*s) and size n, or any other field of states (b, *s, n).
+    rule : Discretization
+        How a gap is crossed.
+    dt : Tensor, (b, l), in time scales, >= 0
+        Gap before each row.
+    u : Tensor, (b, l, *s, n)
+        Input, v = B u in the notation of the rules. For a matrix, a last axis of size 1 feeds all n states alike.
+    state : State, optional
+        What an earlier piece returned. Zero state if not given.
+    reset : Tensor of bool, (b, l), optional
+        Rows where a new series starts: the state before is forgotten.
+    readout : callable, (b, q, *s, n) -> (b, q, ...), optional
+        Linear map of the states, applied piece by piece, so that all states never exist at once. Identity if not given.
+    active : Tensor of bool, (b, l), optional
+        Rows that bring input; the others only read the state at their time and leave no trace. All, if not given.
+
+    Returns
+    -------
+    y : Tensor, (b, l, ...)
+        The readout of the states.
+    state : State
+        To pass on to the next piece.
+
+    Notes
+    -----
+    Diagonal matrices with linear rules run as a scan, O(b l n) work, or as an FFT convolution where the gaps are equal
+    and each channel has states of its own; everything else runs step by step. `evolve_loop` is the specification.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from tsssm.dynamics import Diagonal, ZeroOrderHold, evolve
+    >>> y, state = evolve(Diagonal(torch.tensor([-1.0])), ZeroOrderHold(), torch.ones(1, 2), torch.ones(1, 2, 1))
+    >>> y.flatten()
+    tensor([0.6321, 0.8647])
+    """
+    if not (isinstance(field, Diagonal) and isinstance(rule, LinearDiscretization)):
+        return evolve_loop(field, rule, dt, u, state, reset, readout, active)
+    if readout is not None and state is None and u.shape[-1] < field.eigenvalues.shape[-1]:
+        gap = uniform_gap(dt, reset, active)
+        if gap is not None:
+            y, x = convolve(field, rule, gap, u.squeeze(-1), readout)
+            return y, state_after(x, dt, u, None, reset, None)
+    return evolve_scan(field, rule, dt, u, state, reset, readout, active)
+
+
+def evolve_scan(
+    field: Diagonal,
+    rule: LinearDiscretization,
+    dt: Tensor,
+    u: Tensor,
+    state: State | None = None,
+    reset: Tensor | None = None,
+    readout: Readout | None = None,
+    active: Tensor | None = None,
+    recurrence: Recurrence = scan,
+) -> tuple[Tensor, State]:
+    """`evolve` for diagonal matrices by a scan over the rows, in pieces when the states would not fit at once."""
+    rows = rows_of(dt, u, state, reset, active, _reads_start(rule))
+    x = _start(field, u) if state is None else state.x
+
+    def advance(rows: Rows, x: Tensor) -> tuple[Tensor, Tensor]:
+        states, x = _scan_piece(field, rule, rows, x, recurrence)
+        return (states if readout is None else readout(states)), x
+
+    length, at_once = dt.shape[1], max(1, STATES_AT_ONCE // max(1, x.numel()))
+    if at_once >= length:
+        y, x = advance(rows, x)
+    else:
+        pieces = []
+        for start in range(0, length, at_once):
+            y, x = checkpoint(advance, rows.piece(start, start + at_once), x, use_reentrant=False)
+            pieces.append(y)
+        y = torch.cat(pieces, 1)
+    return y, state_after(x, dt, u, state, reset, active)
+
+
+@lru_cache
+def _reads_start(rule: LinearDiscretization) -> bool:
+    """Whether the rule uses the input at the start of a gap: asked of the rule itself, on the smallest system."""
+    return rule.matrices(Diagonal(torch.zeros(1)), 1.0).before is not None
+
+
+def _scan_piece(
+    field: Diagonal, rule: LinearDiscretization, rows: Rows, x: Tensor, recurrence: Recurrence
+) -> tuple[Tensor, Tensor]:
+    """States at the rows of a piece, and the state at its last active row."""
+    step = rule.matrices(field, rows.gap)
+    transition = step.transition.eigenvalues
+    drive = 0 if step.after is None else step.after.eigenvalues * rows.u
+    if step.before is not None:
+        drive = drive + step.before.eigenvalues * rows.before
+    carry = transition
+    if rows.active is not None:
+        # a silent row passes the state on untouched, and reads it moved on by its own gap
+        carry, drive = torch.where(rows.active, transition, 1), torch.where(rows.active, drive, 0)
+    if rows.reset is not None:
+        carry = carry.masked_fill(rows.reset, 0)
+    shape = torch.broadcast_shapes(carry.shape, drive.shape)
+    states = recurrence(carry.expand(shape), drive.expand(shape), x)
+    last = states[:, -1]
+    if rows.active is not None:
+        states = torch.where(rows.active, states, transition * states)
+    return states, last
+
+
+def evolve_loop(
+    field: Field,
+    rule: Discretization,
+    dt: Tensor,
+    u: Tensor,
+    state: State | None = None,
+    reset: Tensor | None = None,
+    readout: Readout | None = None,
+    active: Tensor | None = None,
+) -> tuple[Tensor, State]:
+    """`evolve` one step after another, for every field and rule: the specification of all other forms."""
+    rows = rows_of(dt, u, state, reset, active, reads_start=True)
+    x = _start(field, u) if state is None else state.x
+    time = torch.zeros_like(rows.gap[:, 0])
+    states = []
+    for k in range(dt.shape[1]):
+        gap, u_k, before = rows.gap[:, k], rows.u[:, k], rows.before[:, k]
+        if rows.reset is not None:
+            x = torch.where(rows.reset[:, k], 0, x)
+        if rows.active is None:
+            x = moved = rule.step(field, time, gap, x, u_k, before)
+        else:
+            here = rows.active[:, k]
+            moved = rule.step(field, time, gap, x, torch.where(here, u_k, 0), torch.where(here, before, 0))
+            x = torch.where(here, moved, x)
+        time = time + gap
+        states.append(moved)
+    y = torch.stack(states, 1)
+    return (y if readout is None else readout(y)), state_after(x, dt, u, state, reset, active)
+
+
+def _start(field: Field, u: Tensor) -> Tensor:
+    """Zero state: of the matrix's shape and number type where there is one, else of the input's."""
+    if not isinstance(field, StateMatrix):
+        return torch.zeros_like(u[:, 0])
+    shape = torch.broadcast_shapes(u.shape[:1] + u.shape[2:], field.shape[:-1])
+    return torch.zeros(shape, dtype=torch.promote_types(field.dtype, u.dtype), device=u.device)

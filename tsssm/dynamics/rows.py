@@ -1,0 +1,98 @@
+"""What a run along a grid needs to know of each row, and what it leaves for the next piece of the same series."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from tsssm.grid import held_gap, previous_active
+
+
+class State(NamedTuple):
+    """Where a run stands: everything the next piece of the same series has to know.
+
+    `x` (b, *s, n) is the state at the last active row, `before` the input there (for rules that look at both ends of
+    a gap) and `since` (b,) the time that has passed since that row.
+    """
+
+    x: Tensor
+    before: Tensor
+    since: Tensor
+
+
+class Rows(NamedTuple):
+    """Rows of a run, shaped to broadcast: gaps (b, l, *1) against batch shapes, masks (b, l, *1, 1) against states."""
+
+    gap: Tensor
+    u: Tensor
+    before: Tensor | None
+    reset: Tensor | None
+    active: Tensor | None
+
+    def piece(self, start: int, stop: int) -> Rows:
+        """Rows start to stop."""
+        return Rows(*(part if part is None else part[:, start:stop] for part in self))
+
+
+def rows_of(
+    dt: Tensor, u: Tensor, state: State | None, reset: Tensor | None, active: Tensor | None, reads_start: bool
+) -> Rows:
+    """Gaps between active rows, the inputs at their starts and the masks of a run (arguments of `evolve`)."""
+    batch = (1,) * (u.dim() - 3)
+    since = None if state is None else state.since
+    if active is not None:
+        gap = held_gap(dt, _mask(reset, dt), active, since)
+    elif since is not None:
+        gap = torch.cat([dt[:, :1] + since.unsqueeze(1), dt[:, 1:]], 1)
+    else:
+        gap = dt
+    return Rows(
+        gap.reshape(gap.shape + batch),
+        u,
+        _inputs_before(u, state, reset, active) if reads_start else None,
+        None if reset is None else reset.reshape(reset.shape + batch + (1,)),
+        None if active is None else active.reshape(active.shape + batch + (1,)),
+    )
+
+
+def state_after(
+    x: Tensor, dt: Tensor, u: Tensor, state: State | None, reset: Tensor | None, active: Tensor | None
+) -> State:
+    """The state that a run over these rows leaves when `x` is the state at the last active one."""
+    b, l = dt.shape
+    if active is None:
+        return State(x, u[:, -1], torch.zeros_like(dt[:, 0]))
+    reset = _mask(reset, dt)
+    # one silent row more, after the end, sees the last active row as its previous one
+    more = torch.zeros(b, 1, dtype=torch.bool, device=dt.device)
+    last = previous_active(torch.cat([reset, more], 1), torch.cat([active, more], 1))[:, -1]
+    seen = (last >= 0).reshape((b,) + (1,) * (u.dim() - 2))
+    time = dt.double().cumsum(1)
+    here = u[torch.arange(b, device=dt.device), last.clamp_min(0)]
+    passed = time[:, -1] - torch.where(last >= 0, time.gather(1, last.clamp_min(0).unsqueeze(1)).squeeze(1), 0.0)
+    if state is not None:
+        running = ~reset.any(1) & (last < 0)
+        here = torch.where(seen, here, state.before * running.reshape(seen.shape))
+        passed = passed + torch.where(running, state.since.double(), 0.0)
+    else:
+        here = torch.where(seen, here, 0)
+    return State(x, here, passed.to(dt.dtype))
+
+
+def _inputs_before(u: Tensor, state: State | None, reset: Tensor | None, active: Tensor | None) -> Tensor:
+    """Input at the previous active row of the same series, zero where there is none."""
+    b, l = u.shape[:2]
+    wide = (b, l) + (1,) * (u.dim() - 2)
+    rows = torch.ones(b, l, dtype=torch.bool, device=u.device)
+    reset = _mask(reset, rows)
+    index = previous_active(reset, rows if active is None else active)
+    before = u[torch.arange(b, device=u.device).unsqueeze(1), index.clamp_min(0)]
+    first = torch.zeros_like(before) if state is None else state.before.unsqueeze(1)
+    running = (reset.cumsum(1) == 0).reshape(wide)
+    return torch.where(index.reshape(wide) >= 0, before, torch.where(running, first, 0))
+
+
+def _mask(reset: Tensor | None, like: Tensor) -> Tensor:
+    return torch.zeros_like(like, dtype=torch.bool) if reset is None else reset

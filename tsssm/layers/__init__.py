@@ -1,0 +1,10 @@
+"""Layers: one architecture a file, each of them dynamics on a grid."""
+
+from tsssm.layers.base import Layer, Recipe
+from tsssm.layers.bidirectional import Bidirectional
+from tsssm.layers.gru import GRU
+from tsssm.layers.s4d import S4D
+from tsssm.layers.s5 import S5
+from tsssm.layers.stack import Stack
+
+__all__ = ["GRU", "S4D", "S5", "Bidirectional", "Layer", "Recipe", "Stack"]

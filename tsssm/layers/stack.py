@@ -1,0 +1,69 @@
+"""Stack: layers in residual blocks, the backbone of the estimators."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from tsssm.grid import Grid
+from tsssm.layers.base import Layer, Recipe
+
+
+class Stack(Layer):
+    """`depth` residual blocks of one recipe: x + dropout(GLU(GELU(layer(norm(x))))).
+
+    Parameters
+    ----------
+    d_model : int
+        Width of features.
+    layer : Recipe
+        The layer of each block.
+    depth : int, default 2
+        Number of blocks.
+    dropout : float, default 0.1
+        Share of features dropped in training, the same ones along a whole series.
+
+    References
+    ----------
+    The block of S5 (Smith et al. 2023, appendix G.1), with the norm in front; layer norm, because batch norm over
+    packed series would mix them.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from tsssm.layers import S5, Recipe, Stack
+    >>> y, state = Stack(8, Recipe(S5), depth=2)(torch.randn(2, 5, 8), Grid.regular(2, 5))
+    >>> y.shape
+    torch.Size([2, 5, 8])
+    """
+
+    def __init__(self, d_model: int, layer: Recipe, depth: int = 2, dropout: float = 0.1):
+        super().__init__()
+        self.blocks = nn.ModuleList(_Block(d_model, layer, dropout) for _ in range(depth))
+        self.norm = nn.LayerNorm(d_model)
+
+    @property
+    def causal(self) -> bool:  # type: ignore[override]
+        """Whether all blocks are causal."""
+        return all(block.layer.causal for block in self.blocks)
+
+    def forward(self, x: Tensor, grid: Grid, state: tuple | None = None) -> tuple[Tensor, tuple]:
+        states = []
+        for block, before in zip(self.blocks, state or [None] * len(self.blocks), strict=True):
+            x, after = block(x, grid, before)
+            states.append(after)
+        return self.norm(x), tuple(states)
+
+
+class _Block(nn.Module):
+    def __init__(self, d_model: int, layer: Recipe, dropout: float):
+        super().__init__()
+        self.norm = nn.LayerNorm(d_model)
+        self.layer = layer.build(d_model)
+        self.mix = nn.Linear(d_model, 2 * d_model)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, grid: Grid, state: object) -> tuple[Tensor, object]:
+        y, state = self.layer(self.norm(x), grid, state)
+        y = nn.functional.glu(self.mix(nn.functional.gelu(y)))
+        return x + self.dropout(y), state

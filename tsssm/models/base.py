@@ -1,0 +1,21 @@
+"""Model: what is trained; it owns the loss."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+from tsssm.data.batch import Batch
+
+
+class Model(nn.Module, ABC):
+    """A network that completes a batch. Whoever adds a term to the loss is a Model."""
+
+    @abstractmethod
+    def loss(self, batch: Batch) -> Tensor:
+        """Mean loss of a batch, a scalar."""
+
+    @abstractmethod
+    def predict(self, batch: Batch) -> dict[str, Tensor]:
+        """Named answers to what the batch asks."""

@@ -1,0 +1,54 @@
+"""Embed: a row of partly observed channels becomes a vector of features."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from tsssm.data.batch import Batch
+from tsssm.grid import Grid
+
+
+class Embed(nn.Module):
+    """Features of a row: W [value, observed, last value, time since it], through one hidden layer.
+
+    Parameters
+    ----------
+    channels : int
+        Number of channels c.
+    d_model : int
+        Width of the features.
+
+    Notes
+    -----
+    The last value of each channel and the time since are the inputs of GRU-D (Che et al. 2018, equations 2 and 5):
+    with asynchronous channels most entries of a row are empty, and the model would have to learn to remember them.
+    """
+
+    def __init__(self, channels: int, d_model: int):
+        super().__init__()
+        self.linear = nn.Linear(4 * channels, d_model)
+        self.hidden = nn.Sequential(nn.GELU(), nn.Linear(d_model, d_model))
+
+    def forward(self, batch: Batch) -> Tensor:
+        last, since = carried(batch.values, batch.observed, batch.grid)
+        seen = batch.observed.to(batch.values.dtype)
+        x = self.linear(torch.cat([batch.values, seen, last, since], -1))
+        return x + self.hidden(x)
+
+
+def carried(values: Tensor, observed: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
+    """Last observed value of each channel up to each row, and exp(-age / 10 time scales) of it: both (b, l, c).
+
+    Zero for a channel not observed yet.
+    """
+    b, l, c = values.shape
+    rows = torch.arange(l, device=values.device).view(1, l, 1)
+    index = torch.where(observed, rows, -1).cummax(1).values
+    start = torch.where(grid.reset, rows.squeeze(-1), 0).cummax(1).values.unsqueeze(-1)
+    known = (index >= start) & (index >= 0)
+    index = index.clamp_min(0)
+    time = grid.dt.double().cumsum(1).unsqueeze(-1)
+    age = (time - time.expand(b, l, c).gather(1, index)).to(values.dtype)
+    last = values.gather(1, index)
+    return torch.where(known, last, 0.0), torch.where(known, torch.exp(-age / 10.0), 0.0)
