@@ -115,8 +115,10 @@ def is_series_list(X: Any) -> bool:
     if isinstance(X, np.ndarray):
         # An object array of arrays is how ragged data often comes out of NumPy files.
         return X.dtype == object and X.ndim == 1 and len(X) > 0 and np.ndim(X[0]) > 0
-    if not isinstance(X, (list, tuple)) or len(X) == 0:
+    if not isinstance(X, (list, tuple)):
         return False
+    if len(X) == 0:
+        return True
     first = X[0]
     if isinstance(first, (pd.DataFrame, pd.Series)):
         return True

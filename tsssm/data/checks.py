@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from tsssm.errors import explain
 
 
 def check_structure(
-    times: np.ndarray, values: np.ndarray, offsets: np.ndarray, ids: np.ndarray, channels: tuple, static: object
+    times: np.ndarray, values: np.ndarray, offsets: np.ndarray, ids: np.ndarray, channels: tuple, static: Any
 ) -> None:
     """Check that the shapes of a panel's arrays fit each other."""
     rows = len(times)
@@ -53,7 +54,7 @@ def check_increasing(
     times: np.ndarray,
     offsets: np.ndarray,
     ids: np.ndarray,
-    stamps: Callable[[np.ndarray], object],
+    stamps: Callable[[np.ndarray], Iterable],
     ticks: np.ndarray | None = None,
     source: np.ndarray | None = None,
 ) -> None:

@@ -81,8 +81,8 @@ class Clock:
                     "Pass pandas.Timedelta or a number",
                 )
             )
-        kind = "timedelta" if self.resolution else "number"
-        return Clock(kind, 0, self.resolution).read(stamps)[0].reshape(np.shape(spans))
+        plain = Clock("timedelta", 0, self.resolution) if self.resolution else Clock()
+        return plain.read(stamps)[0].reshape(np.shape(spans))
 
     def read(self, times: Any, locate: Locate = name_row) -> tuple[np.ndarray, np.ndarray | None]:
         """Encode times, and give their exact ticks too where float64 cannot hold them.
@@ -153,7 +153,7 @@ class Clock:
             )
         )
 
-    def _count(self, stamps: Stamps) -> tuple[np.ndarray, str]:
+    def _count(self, stamps: Any) -> tuple[np.ndarray, str]:
         kind = {pd.DatetimeIndex: "datetime", pd.TimedeltaIndex: "timedelta"}.get(type(stamps), "integer")
         if kind != self.kind:
             came = f"the times are {'numbers' if kind == 'integer' else kind + 's'} and the clock is of kind"

@@ -61,9 +61,7 @@ class Panel:
     def __post_init__(self) -> None:
         checks.check_structure(self.times, self.values, self.offsets, self.ids, self.channels, self.static)
         if self.ticks is not None and not np.array_equal(self.clock.seconds(self.ticks), self.times):
-            raise ValueError(
-                explain("`ticks` must agree with `times`", "they differ", "Pass ticks=None with new times")
-            )
+            raise ValueError(explain("`ticks` must agree with `times`", "they differ", "Pass ticks=None"))
         checks.check_increasing(self.times, self.offsets, self.ids, self._stamps_at, self.ticks)
         checks.check_finite(self.values, self.offsets, self.ids, self.channels)
 

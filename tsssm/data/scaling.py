@@ -187,7 +187,7 @@ class StaticEncoder:
         if set(given) != set(names):
             came = f"fitted with {names}, got {given}"
             raise ValueError(explain("static features must be those of training", came, "Add or drop columns"))
-        if not names:
+        if frame is None or not names:
             return np.empty((n, 0))
         if len(frame) != n:
             raise ValueError(explain("`static` must have one row a series", f"{len(frame)} rows for {n}", "Mend it"))

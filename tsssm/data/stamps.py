@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from tsssm.errors import explain
 
-Stamps = np.ndarray | pd.DatetimeIndex | pd.TimedeltaIndex
+Stamps: TypeAlias = np.ndarray | pd.DatetimeIndex | pd.TimedeltaIndex
 Locate = Callable[[int], str]
 
 _MUST = "times must be numbers, datetimes or timedeltas of one kind"
