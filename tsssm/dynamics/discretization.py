@@ -30,7 +30,13 @@ class Discretization(ABC):
 
     @abstractmethod
     def step(
-        self, field: Field, t: Tensor | float, dt: Tensor | float, x: Tensor, u: Tensor | None, u_before: Tensor | None = None
+        self,
+        field: Field,
+        t: Tensor | float,
+        dt: Tensor | float,
+        x: Tensor,
+        u: Tensor | None,
+        u_before: Tensor | None = None,
     ) -> Tensor:
         """State at t + dt.
 
@@ -77,7 +83,13 @@ class LinearDiscretization(Discretization):
         """
 
     def step(
-        self, field: Field, t: Tensor | float, dt: Tensor | float, x: Tensor, u: Tensor | None, u_before: Tensor | None = None
+        self,
+        field: Field,
+        t: Tensor | float,
+        dt: Tensor | float,
+        x: Tensor,
+        u: Tensor | None,
+        u_before: Tensor | None = None,
     ) -> Tensor:
         """State at t + dt; see `Discretization.step`. Raises TypeError if the field is not a StateMatrix."""
         if not isinstance(field, StateMatrix):
