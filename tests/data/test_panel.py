@@ -171,23 +171,6 @@ def test_sktime_panel_round_trips():
     pd.testing.assert_frame_equal(back.to_frame(), table)
 
 
-def test_indexing_agrees_with_a_list_of_series():
-    panel, _ = damped_oscillators(7, random_state=0)
-    series = list(panel)
-    mask = np.array([True, False, True, False, False, True, True])
-    keys = [2, -1, np.int64(3), slice(2, 5), slice(None, None, -2), slice(5, 2), mask, mask.tolist(), [3, 3, 0], []]
-    for key in [*keys, np.array([-1, 2]), (np.array([4, 1]), ...), (slice(1, 3), slice(None))]:
-        first = key[0] if isinstance(key, tuple) else key
-        chosen = np.atleast_1d(
-            np.arange(7)[np.array(first, dtype=int) if isinstance(first, list) and not first else first]
-        )
-        part = panel[key]
-        assert part.ids.tolist() == chosen.tolist() and len(part) == len(chosen)
-        assert part.static["damping"].tolist() == panel.static["damping"].iloc[chosen].tolist()
-        for (times, values), i in zip(part, chosen, strict=True):
-            assert np.array_equal(times, series[i][0]) and np.array_equal(values, series[i][1], equal_nan=True)
-
-
 def test_rows_values_select_and_concat():
     panel, complete = damped_oscillators(4, random_state=1)
     early = panel.rows(panel.times < 2.0)

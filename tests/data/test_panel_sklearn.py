@@ -24,7 +24,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils import resample, shuffle
 
 from tsssm.data.panel import Panel, as_panel
-from tsssm.data.synthetic import noisy_sines
+from tsssm.data.synthetic import damped_oscillators, noisy_sines
 
 
 def speed(panel: Panel) -> np.ndarray:
@@ -89,6 +89,23 @@ def test_train_test_split_shuffle_and_resample_keep_series_whole(data):
             for (times, values), i in zip(part, part.ids, strict=True):
                 assert np.array_equal(times, panel[int(i)].times) and np.array_equal(values, panel[int(i)].values)
     assert len(resample(panel, n_samples=100, random_state=0)) == 100
+
+
+def test_indexing_agrees_with_a_list_of_series():
+    panel, _ = damped_oscillators(7, random_state=0)
+    series = list(panel)
+    mask = np.array([True, False, True, False, False, True, True])
+    keys = [2, -1, np.int64(3), slice(2, 5), slice(None, None, -2), slice(5, 2), mask, mask.tolist(), [3, 3, 0], []]
+    for key in [*keys, np.array([-1, 2]), (np.array([4, 1]), ...), (slice(1, 3), slice(None))]:
+        first = key[0] if isinstance(key, tuple) else key
+        chosen = np.atleast_1d(
+            np.arange(7)[np.array(first, dtype=int) if isinstance(first, list) and not first else first]
+        )
+        part = panel[key]
+        assert part.ids.tolist() == chosen.tolist() and len(part) == len(chosen)
+        assert part.static["damping"].tolist() == panel.static["damping"].iloc[chosen].tolist()
+        for (times, values), i in zip(part, chosen, strict=True):
+            assert np.array_equal(times, series[i][0]) and np.array_equal(values, series[i][1], equal_nan=True)
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
