@@ -17,7 +17,9 @@ CURVE = Polynomial([0.3, -1.0, 0.5, 0.8])
 
 def legendre_coefficients(curve, start: float, end: float, n: int) -> np.ndarray:
     def coefficient(i: int) -> float:
-        return np.sqrt(2 * i + 1) * quad(lambda s: curve(start + s * (end - start)) * eval_legendre(i, 2 * s - 1), 0, 1)[0]
+        return (
+            np.sqrt(2 * i + 1) * quad(lambda s: curve(start + s * (end - start)) * eval_legendre(i, 2 * s - 1), 0, 1)[0]
+        )
 
     return np.array([coefficient(i) for i in range(n)])
 

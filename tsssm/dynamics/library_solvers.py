@@ -104,7 +104,7 @@ class Torchdiffeq(Discretization):
             path = odeint_adjoint(rate, _to_real(x), ends, adjoint_params=_parameters(gap), **arguments)
         else:
             path = odeint(rate, _to_real(x), ends, **arguments)
-        return torch.where(gap.dt.unsqueeze(-1) == 0, x, _from_real(path[-1], x))
+        return _still_where_no_gap(gap, x, _from_real(path[-1], x))
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ class Torchsde(Discretization):
         part = (1 + 1e-12) / self.substeps
         ends = torch.tensor([0.0, 1.0], dtype=torch.float64)
         path = torchsde.sdeint(equation, start, ends, bm=brownian, method=method, dt=part)
-        return torch.where(gap.dt.unsqueeze(-1) == 0, x, equation.unflat(path[-1]))
+        return _still_where_no_gap(gap, x, equation.unflat(path[-1]))
 
     def _seed(self) -> int:
         device = "cpu" if self.generator is None else self.generator.device
@@ -234,6 +234,12 @@ def _rows(
     gap = Gap(field, t, dt, x, u, u_before)
     batch = torch.broadcast_shapes(x.shape[:-1], gap.dt.shape)
     return x.expand(*batch, x.shape[-1]), gap
+
+
+def _still_where_no_gap(gap: Gap, x: Tensor, result: Tensor) -> Tensor:
+    # The libraries' interpolation rounds; the correction is a constant, so that the gradient by dt stays f(x).
+    rounding = (x - result).detach()
+    return result + torch.where(gap.dt.unsqueeze(-1) == 0, rounding, torch.zeros_like(rounding))
 
 
 def _to_real(x: Tensor) -> Tensor:
