@@ -6,107 +6,29 @@ dataclass with one method, `matrices`. In the docstrings z = dt A and phi_k are 
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from torch import Tensor
 
-from tsssm.dynamics.fields import Field
 from tsssm.dynamics.matrices import StateMatrix, scaled_identity
+from tsssm.dynamics.rules import Discretization, LinearDiscretization, Step
 from tsssm.errors import explain
 
-
-class Step(NamedTuple):
-    """Matrices of one step, ``x1 = transition x0 + before v0 + after v1``; None is a zero matrix."""
-
-    transition: StateMatrix
-    before: StateMatrix | None
-    after: StateMatrix | None
-
-
-class Discretization(ABC):
-    """A rule that advances a state over a gap."""
-
-    @abstractmethod
-    def step(
-        self,
-        field: Field,
-        t: Tensor | float,
-        dt: Tensor | float,
-        x: Tensor,
-        u: Tensor | None,
-        u_before: Tensor | None = None,
-    ) -> Tensor:
-        """State at t + dt.
-
-        Parameters
-        ----------
-        field : Field
-            What moves the state.
-        t : Tensor (*,) or float
-            Time at the start of the gap.
-        dt : Tensor (*,) or float
-            Length of the gap, at least 0; broadcasts with the batch shape of x.
-        x : Tensor (*, n)
-            State at t.
-        u : Tensor (*, m) or None
-            Input at t + dt.
-        u_before : Tensor (*, m) or None
-            Input at t; None means the same as `u`.
-
-        Returns
-        -------
-        Tensor (*, n)
-            State at t + dt.
-        """
-
-
-class LinearDiscretization(Discretization):
-    """A rule for linear fields, given by its matrices."""
-
-    @abstractmethod
-    def matrices(self, A: StateMatrix, dt: Tensor | float) -> Step:
-        """Matrices of the step.
-
-        Parameters
-        ----------
-        A : StateMatrix (*, n, n)
-            In 1/time.
-        dt : Tensor or float
-            Gaps, at least 0; broadcasts with the batch shape of A.
-
-        Returns
-        -------
-        Step
-            Of the broadcast batch shape.
-        """
-
-    def step(
-        self,
-        field: Field,
-        t: Tensor | float,
-        dt: Tensor | float,
-        x: Tensor,
-        u: Tensor | None,
-        u_before: Tensor | None = None,
-    ) -> Tensor:
-        """State at t + dt; see `Discretization.step`. Raises TypeError if the field is not a StateMatrix."""
-        if not isinstance(field, StateMatrix):
-            raise TypeError(
-                explain(
-                    must=f"{type(self).__name__} needs a linear field (Diagonal, DPLR or Dense)",
-                    came=f"a {type(field).__name__} came",
-                    do="Use a solver such as RK4, Torchdiffeq or EulerMaruyama for other fields",
-                )
-            )
-        transition, before, after = self.matrices(field, dt)
-        x = transition @ x
-        if u is None:
-            return x
-        if before is not None:
-            x = x + before @ (u if u_before is None else u_before)
-        return x if after is None else x + after @ u
+__all__ = [
+    "BackwardEuler",
+    "Bilinear",
+    "Dirac",
+    "Discretization",
+    "ExponentialEuler",
+    "ExponentialTrapezoid",
+    "FirstOrderHold",
+    "ForwardEuler",
+    "GeneralizedBilinear",
+    "LeftHold",
+    "LinearDiscretization",
+    "Step",
+    "ZeroOrderHold",
+]
 
 
 @dataclass(frozen=True)

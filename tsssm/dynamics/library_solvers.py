@@ -13,9 +13,9 @@ import torchsde
 from torch import Tensor, nn
 from torchdiffeq import odeint, odeint_adjoint
 
-from tsssm.dynamics.discretization import Discretization
 from tsssm.dynamics.fields import Field
 from tsssm.dynamics.gap import Gap, check_stochastic, check_substeps, noise_shape
+from tsssm.dynamics.rules import Discretization
 from tsssm.dynamics.state_matrix import StateMatrix
 from tsssm.errors import explain
 

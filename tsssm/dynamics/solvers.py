@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from tsssm.dynamics.discretization import Discretization
 from tsssm.dynamics.fields import Field
 from tsssm.dynamics.gap import Gap, check_stochastic, check_substeps, noise_shape
 from tsssm.dynamics.library_solvers import Torchdiffeq, Torchsde
+from tsssm.dynamics.rules import Discretization
 from tsssm.errors import explain
 
 __all__ = [
