@@ -30,8 +30,12 @@ class Batch:
         Gaps, padding, series starts.
     static : Tensor, (k, s)
         Covariates of each series, in the order of the series along the batch.
+    order : Tensor of int, (k,)
+        Which series of the question each series along the batch is.
+    rows : Tensor of int, (r,)
+        Row of the source behind each row of the batch that is not padding.
     place : Tensor of int, (r,)
-        Flat place b * l of each row that was asked for, in the order of the question.
+        Flat place in b * l of each of them.
     target : Tensor, (b, l, t), or None
         What is to be completed or predicted row by row, 0 where not `wanted`.
     wanted : Tensor of bool, (b, l, t), or None
@@ -45,15 +49,21 @@ class Batch:
     observed: Tensor
     grid: Grid
     static: Tensor
+    order: Tensor
+    rows: Tensor
     place: Tensor
     target: Tensor | None = None
     wanted: Tensor | None = None
     label: Tensor | None = None
 
-    def to(self, device: torch.device | str) -> Batch:
-        """The batch on another device."""
-        moved = {name: part.to(device) for name, part in vars(self).items() if isinstance(part, Tensor)}
-        return replace(self, grid=self.grid.to(device), **moved)
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Batch:
+        """The batch on another device, its numbers in another precision."""
+        moved = {
+            name: part.to(device=device, dtype=dtype if part.is_floating_point() else None)
+            for name, part in vars(self).items()
+            if isinstance(part, Tensor)
+        }
+        return replace(self, grid=self.grid.to(device, dtype), **moved)
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +155,8 @@ class Source:
         place, shape, starts = lay_out(counts)
         index, where = torch.from_numpy(rows), torch.from_numpy(place)
         mask = torch.from_numpy(shown)
-        series = torch.from_numpy(question.series[np.argsort(starts)])
+        order = np.argsort(starts)
+        series = torch.from_numpy(question.series[order])
         asked = None if wanted is None else torch.from_numpy(wanted)
         return Batch(
             values=_spread(self.values[index] * mask, where, shape),
@@ -155,6 +166,8 @@ class Source:
             wanted=None if asked is None else _spread(asked, where, shape),
             static=self.static[series],
             label=None if self.label is None else self.label[series],
+            order=torch.from_numpy(order),
+            rows=index,
             place=where,
         )
 

@@ -19,10 +19,25 @@ def ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return np.repeat(starts, counts) + within
 
 
-def show_all(source: Source, series: np.ndarray, rng: np.random.Generator) -> Question:
+def show_all(source: Source, series: np.ndarray, rng: np.random.Generator | None = None) -> Question:
     """Show everything, ask for nothing row by row: labels of series are the question."""
     counts = source.lengths[series]
     return Question(ranges(source.offsets[series], counts), counts, series)
+
+
+@dataclass(frozen=True)
+class ShowSome:
+    """Hide a random share of the entries of each series, up to `most`, and ask for nothing row by row.
+
+    Augmentation of labelled series: a label does not hang on single observations.
+    """
+
+    most: float = 0.5
+
+    def __call__(self, source: Source, series: np.ndarray, rng: np.random.Generator) -> Question:
+        rows, counts = (question := show_all(source, series)).rows, question.counts
+        share = np.repeat(rng.uniform(0, self.most, len(series)), counts)[:, None]
+        return Question(rows, counts, series, hidden=rng.random((len(rows), source.seen.shape[1])) < share)
 
 
 def ask_target(source: Source, series: np.ndarray, rng: np.random.Generator) -> Question:

@@ -61,9 +61,10 @@ class _Block(nn.Module):
         self.norm = nn.LayerNorm(d_model)
         self.layer = layer.build(d_model)
         self.mix = nn.Linear(d_model, 2 * d_model)
-        self.dropout = nn.Dropout(dropout)
+        # over features only: one draw holds along a row, so that dropout does not break time dependence
+        self.dropout = nn.Dropout1d(dropout)
 
     def forward(self, x: Tensor, grid: Grid, state: object) -> tuple[Tensor, object]:
         y, state = self.layer(self.norm(x), grid, state)
         y = nn.functional.glu(self.mix(nn.functional.gelu(y)))
-        return x + self.dropout(y), state
+        return x + self.dropout(y.transpose(1, 2)).transpose(1, 2), state

@@ -18,6 +18,8 @@ class Embed(nn.Module):
         Number of channels c.
     d_model : int
         Width of the features.
+    dropout : float, default 0
+        Share of inputs dropped in training, the same ones along a row of the batch.
 
     Notes
     -----
@@ -25,15 +27,17 @@ class Embed(nn.Module):
     with asynchronous channels most entries of a row are empty, and the model would have to learn to remember them.
     """
 
-    def __init__(self, channels: int, d_model: int):
+    def __init__(self, channels: int, d_model: int, dropout: float = 0.0):
         super().__init__()
         self.linear = nn.Linear(4 * channels, d_model)
         self.hidden = nn.Sequential(nn.GELU(), nn.Linear(d_model, d_model))
+        self.dropout = nn.Dropout1d(dropout)
 
     def forward(self, batch: Batch) -> Tensor:
         last, since = carried(batch.values, batch.observed, batch.grid)
         seen = batch.observed.to(batch.values.dtype)
-        x = self.linear(torch.cat([batch.values, seen, last, since], -1))
+        x = torch.cat([batch.values, seen, last, since], -1)
+        x = self.linear(self.dropout(x.transpose(1, 2)).transpose(1, 2))
         return x + self.hidden(x)
 
 

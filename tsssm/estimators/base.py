@@ -1,0 +1,213 @@
+"""Estimator: what all estimators share - the door for data, the fit, the batches of a prediction."""
+
+from __future__ import annotations
+
+import copy
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from tsssm.data import Batch, Panel, Question, Scaling, Source, as_panel
+from tsssm.errors import explain
+from tsssm.estimators.members import Plan, train_members
+from tsssm.estimators.recipes import as_recipe
+from tsssm.layers import Bidirectional, Layer, Recipe, Stack
+
+# rows in one batch of a prediction
+ROWS_AT_ONCE = 20_000
+
+
+class Estimator(BaseEstimator):
+    """Base of the estimators: `fit` is written once, a kind of question supplies its plan and its `predict`.
+
+    Parameters of the constructor are those of the concrete estimators; every one of them has `layer`, `d_model`,
+    `depth`, `dropout`, `epochs`, `lr`, `batch_size`, `members`, `warm_start`, `n_jobs`, `device`, `random_state` and
+    `verbose`, described in `SSMClassifier`.
+
+    Attributes
+    ----------
+    time_scale_ : float
+        Length of a time scale, the median gap of the training data, in the unit of the panel's clock.
+    scaling_ : Scaling
+        Centre and scale of each channel.
+    models_ : list of Model
+        The trained members, whose answers are averaged.
+    history_ : list of History
+        Losses of each member's training.
+    """
+
+    @abstractmethod
+    def _plan(self, panel: Panel, y: Any) -> Plan:
+        """Learn what the question needs from the training panel, and say what is to be trained."""
+
+    def fit(self, X: Any, y: Any = None) -> Estimator:
+        """Fit to a panel.
+
+        Parameters
+        ----------
+        X : Panel or what `as_panel` takes
+            n series.
+        y : array-like or Panel, optional
+            What is to be predicted, where that is not in X.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            Where the data or a parameter cannot be used. The estimator is left as it was.
+        NonFiniteLossError
+            Where training diverges.
+        """
+        before = dict(vars(self))
+        try:
+            self._learn(X, y)
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+        return self
+
+    def _learn(self, X: Any, y: Any) -> None:
+        panel = self._panel(X, reset=True)
+        again = self.warm_start and "models_" in vars(self)
+        if not again:
+            self.clock_kind_ = panel.clock.kind
+            self.time_scale_ = median_gap(panel)
+            self.scaling_ = Scaling.fit(panel, self._soft_limit())
+        plan = self._plan(panel, y)
+        self.models_, self.history_ = train_members(plan, self, self.models_ if again else None)
+
+    def _soft_limit(self) -> float:
+        """Where the scaling starts to compress values: nowhere, unless the question never asks for them back."""
+        return np.inf
+
+    def _backbone(self, both_ways: bool = False) -> Callable[[], Layer]:
+        """A maker of the stack of layers that the parameters describe."""
+        recipe = as_recipe(self.layer)
+        recipe = Recipe(Bidirectional, layer=recipe) if both_ways else recipe
+        d_model, depth, dropout = self.d_model, self.depth, self.dropout
+        return lambda: Stack(d_model, recipe, depth=depth, dropout=dropout)
+
+    def _panel(self, X: Any, reset: bool = False) -> Panel:
+        """The panel of X, checked against the one fitted to."""
+        if not isinstance(X, Panel):
+            panel = as_panel(X)
+            if np.ndim(X) == 2 and panel.shape[1] == 1:
+                # scikit-learn's own contract for tables: names and number of columns, which are times here
+                validate_data(self, X, reset=reset, skip_check_array=True)
+        else:
+            panel = X
+        if len(panel) == 0:
+            raise ValueError(
+                explain("X must hold at least one series", "Found array with 0 sample(s)", "Pass a panel with series")
+            )
+        if reset:
+            self.channels_ = panel.channels
+            if "n_features_in_" not in vars(self) or isinstance(X, Panel):
+                self.n_features_in_ = panel.shape[1]
+            return panel
+        if panel.channels != self.channels_:
+            panel = self._matched(panel)
+        if panel.clock.kind != self.clock_kind_:
+            raise ValueError(
+                explain(
+                    f"times must be of the kind fitted to, {self.clock_kind_}",
+                    f"a panel with {panel.clock.kind} times came",
+                    "Convert the time column before making the panel",
+                )
+            )
+        return panel
+
+    def _fitted_panel(self, X: Any) -> Panel:
+        """The panel of X for a prediction; raises NotFittedError before anything else."""
+        check_is_fitted(self, "models_")
+        return self._panel(X)
+
+    def _matched(self, panel: Panel) -> Panel:
+        """The panel with its channels in the order fitted to."""
+        missing = [name for name in self.channels_ if name not in panel.channels]
+        if missing:
+            raise ValueError(
+                explain(
+                    f"X must have the {len(self.channels_)} channels fitted to",
+                    f"{len(panel.channels)} came, and {', '.join(map(repr, missing[:5]))} is missing",
+                    "Name the channels as in training; a channel without any observation may be all NaN",
+                )
+            )
+        return panel.select(list(self.channels_))
+
+    def _answers(
+        self, source: Source, questions: Callable[[np.ndarray], Question]
+    ) -> Iterator[tuple[np.ndarray, Batch, dict[str, np.ndarray]]]:
+        """Ask every series and average the members: (series along the batch, batch, named answers) of each batch.
+
+        Runs in float64 on a CPU, so that an answer does not depend on what else is in its batch.
+        """
+        device = pick_device(self.device)
+        dtype = torch.float64 if device == "cpu" else torch.float32
+        models = [copy.deepcopy(model).to(device=device, dtype=dtype).eval() for model in self.models_]
+        for series in by_length(source.lengths):
+            question = questions(series)
+            batch = source.batch(question).to(device, dtype)
+            with torch.no_grad():
+                answers = [model.predict(batch) for model in models]
+            mean = {name: torch.stack([a[name] for a in answers]).mean(0).cpu().numpy() for name in answers[0]}
+            yield question.series[batch.order.cpu().numpy()], batch, mean
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.input_tags.allow_nan = True
+        return tags
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Parameters of the estimator and, where `deep`, those of its layer as ``layer__d_state`` and so on."""
+        params = super().get_params(deep=False)
+        if deep:
+            try:
+                inner = as_recipe(self.layer).get_params()
+            except (TypeError, ValueError):
+                return params
+            params.update({f"layer__{name}": value for name, value in inner.items()})
+        return params
+
+    def set_params(self, **params: Any) -> Estimator:
+        """Set parameters; a layer given by its short name becomes a recipe when ``layer__...`` is set."""
+        if "layer" in params:
+            self.layer = params.pop("layer")
+        inner = {name.removeprefix("layer__"): params.pop(name) for name in list(params) if name.startswith("layer__")}
+        if inner:
+            recipe = as_recipe(self.layer)
+            self.layer = Recipe(recipe.kind, **recipe.arguments).set_params(**inner)
+        return super().set_params(**params)
+
+
+def median_gap(panel: Panel) -> float:
+    """Median gap between observed rows of the same series, 1 where there is none."""
+    observed = np.isfinite(panel.values).any(1)
+    series = np.repeat(np.arange(len(panel)), panel.lengths)[observed]
+    gaps = np.diff(panel.times[observed])[np.diff(series) == 0]
+    return float(np.median(gaps)) if len(gaps) else 1.0
+
+
+def by_length(lengths: np.ndarray) -> Iterator[np.ndarray]:
+    """Numbers of all series, those of similar length together, about `ROWS_AT_ONCE` rows at a time."""
+    series = np.argsort(lengths, kind="stable")
+    filled = np.cumsum(np.maximum(lengths[series], 1)) // ROWS_AT_ONCE
+    yield from np.split(series, np.flatnonzero(np.diff(filled)) + 1)
+
+
+def pick_device(device: str) -> str:
+    """The device to run on: "auto" takes CUDA where there is one."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return device

@@ -1,0 +1,44 @@
+"""Short names of layers, and how an estimator's `layer` becomes a recipe."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from tsssm import layers
+from tsssm.errors import explain
+from tsssm.layers import Layer, Recipe
+
+# those that an estimator stacks itself
+WRAPPERS = (layers.Stack, layers.Bidirectional)
+
+
+def short_names() -> dict[str, type[Layer]]:
+    """Names such as "s5" of all public layers that an estimator can take."""
+    kinds = (getattr(layers, name) for name in layers.__all__)
+    found = (kind for kind in kinds if inspect.isclass(kind) and issubclass(kind, Layer) and not inspect.isabstract(kind))
+    return {kind.__name__.lower(): kind for kind in found if kind not in WRAPPERS}
+
+
+def as_recipe(layer: Any) -> Recipe:
+    """The recipe that a short name, a layer class or a recipe stands for.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where it is none of them.
+    """
+    if isinstance(layer, Recipe):
+        return layer
+    if isinstance(layer, str):
+        names = short_names()
+        if layer.lower() not in names:
+            raise ValueError(
+                explain(
+                    f"`layer` must be one of {', '.join(map(repr, names))}, a Layer class or a Recipe",
+                    f"{layer!r} came",
+                    "Check the spelling",
+                )
+            )
+        return Recipe(names[layer.lower()])
+    return Recipe(layer)
