@@ -117,15 +117,33 @@ def previous_active(reset: Tensor, active: Tensor) -> Tensor:
 def held_gap(dt: Tensor, reset: Tensor, active: Tensor, since: Tensor | None = None) -> Tensor:
     """Time since the previous active row (b, l): how long the input of a row acts when silent rows lie between.
 
-    `since` (b,) is the time that had passed since the last active row before the first row. The first active row of a
-    series has the gap of the series' first row, which is 1 by convention. Sums run in float64, since float32
-    differences of long sums lose the gaps.
+    `since` (b,) is what `time_since` gave for the piece before. The first active row of a series has the gap of the
+    series' first row, which is 1 by convention. Sums run in float64, since float32 differences of long sums lose the
+    gaps.
     """
     time = dt.double().cumsum(1)
     before = previous_active(reset, active)
     gap = time - time.gather(1, before.clamp_min(0))
-    running = time if since is None else time + since.double().unsqueeze(1)
+    running = time
+    if since is not None:
+        since = since.double().unsqueeze(1)
+        running = torch.where(since.signbit(), -since, time + since)
     rows = torch.arange(dt.shape[1], device=dt.device)
     start = torch.where(reset, rows, 0).cummax(1).values
     fresh = torch.where(reset.cumsum(1) > 0, dt.double().gather(1, start), running)
     return torch.where(before >= 0, gap, fresh).to(dt.dtype)
+
+
+def time_since(dt: Tensor, reset: Tensor, active: Tensor, since: Tensor | None = None) -> Tensor:
+    """Time since the last active row at the end of a piece (b,), which `held_gap` of the next piece needs.
+
+    While no row of a series has been active it is minus the gap that the first one will have, which is known by now:
+    the sign, kept by -0.0 as well, tells the two apart.
+    """
+    # one silent row more, after the end, sees the last active row as its previous one
+    none = torch.zeros_like(reset[:, :1])
+    dt = torch.cat([dt, torch.zeros_like(dt[:, :1])], 1)
+    reset, active = torch.cat([reset, none], 1), torch.cat([active, none], 1)
+    gap = held_gap(dt, reset, active, since)[:, -1]
+    bare = reset.any(1) if since is None else reset.any(1) | since.signbit()
+    return torch.where(bare & (previous_active(reset, active)[:, -1] < 0), -gap, gap)

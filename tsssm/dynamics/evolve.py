@@ -157,22 +157,26 @@ def evolve_loop(
     """`evolve` one step after another, for every field and rule: the specification of all other forms."""
     rows = rows_of(dt, u, state, reset, active, reads_start=True)
     x = _start(field, u) if state is None else state.x
-    time = torch.zeros_like(rows.gap[:, 0])
+    if isinstance(field, StateMatrix):
+        rows = rows.feeding(field.shape[-1])
+    time = torch.zeros_like(rows.gap[:, 0]) if state is None or state.time is None else state.time
     states = []
     for k in range(dt.shape[1]):
         gap, u_k, before = rows.gap[:, k], rows.u[:, k], rows.before[:, k]
         if rows.reset is not None:
             x = torch.where(rows.reset[:, k], 0, x)
+            time = torch.where(rows.reset[:, k].squeeze(-1), 0, time)
         if rows.active is None:
             x = moved = rule.step(field, time, gap, x, u_k, before)
+            time = time + gap
         else:
             here = rows.active[:, k]
             moved = rule.step(field, time, gap, x, torch.where(here, u_k, 0), torch.where(here, before, 0))
             x = torch.where(here, moved, x)
-        time = time + gap
+            time = torch.where(here.squeeze(-1), time + gap, time)
         states.append(moved)
     y = torch.stack(states, 1)
-    return (y if readout is None else readout(y)), state_after(x, dt, u, state, reset, active)
+    return (y if readout is None else readout(y)), state_after(x, dt, u, state, reset, active)._replace(time=time)
 
 
 def _start(field: Field, u: Tensor) -> Tensor:

@@ -7,19 +7,21 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tsssm.grid import held_gap, previous_active
+from tsssm.grid import held_gap, previous_active, time_since
 
 
 class State(NamedTuple):
     """Where a run stands: everything the next piece of the same series has to know.
 
     `x` (b, *s, n) is the state at the last active row, `before` the input there (for rules that look at both ends of
-    a gap) and `since` (b,) the time that has passed since that row.
+    a gap) and `since` (b,) the time that has passed since that row, as `grid.time_since` writes it. `time` (b, *1) is
+    the series' clock at that row, where the field may look at it.
     """
 
     x: Tensor
     before: Tensor
     since: Tensor
+    time: Tensor | None = None
 
 
 class Rows(NamedTuple):
@@ -35,6 +37,11 @@ class Rows(NamedTuple):
         """Rows start to stop."""
         return Rows(*(part if part is None else part[:, start:stop] for part in self))
 
+    def feeding(self, n: int) -> Rows:
+        """The rows with an input for each of n states, where one fed all alike."""
+        u, before = (part if part is None else part.expand(*part.shape[:-1], n) for part in (self.u, self.before))
+        return self._replace(u=u, before=before)
+
 
 def rows_of(
     dt: Tensor, u: Tensor, state: State | None, reset: Tensor | None, active: Tensor | None, reads_start: bool
@@ -45,7 +52,10 @@ def rows_of(
     if active is not None:
         gap = held_gap(dt, _mask(reset, dt), active, since)
     elif since is not None:
-        gap = torch.cat([dt[:, :1] + since.unsqueeze(1), dt[:, 1:]], 1)
+        first = torch.where(since.signbit(), -since, dt[:, 0] + since)
+        if reset is not None:
+            first = torch.where(reset[:, 0], dt[:, 0], first)
+        gap = torch.cat([first.unsqueeze(1), dt[:, 1:]], 1)
     else:
         gap = dt
     return Rows(
@@ -61,24 +71,18 @@ def state_after(
     x: Tensor, dt: Tensor, u: Tensor, state: State | None, reset: Tensor | None, active: Tensor | None
 ) -> State:
     """The state that a run over these rows leaves when `x` is the state at the last active one."""
-    b, l = dt.shape
     if active is None:
         return State(x, u[:, -1], torch.zeros_like(dt[:, 0]))
+    b = len(dt)
     reset = _mask(reset, dt)
     # one silent row more, after the end, sees the last active row as its previous one
     more = torch.zeros(b, 1, dtype=torch.bool, device=dt.device)
     last = previous_active(torch.cat([reset, more], 1), torch.cat([active, more], 1))[:, -1]
-    seen = (last >= 0).reshape((b,) + (1,) * (u.dim() - 2))
-    time = dt.double().cumsum(1)
+    wide = (b,) + (1,) * (u.dim() - 2)
     here = u[torch.arange(b, device=dt.device), last.clamp_min(0)]
-    passed = time[:, -1] - torch.where(last >= 0, time.gather(1, last.clamp_min(0).unsqueeze(1)).squeeze(1), 0.0)
-    if state is not None:
-        running = ~reset.any(1) & (last < 0)
-        here = torch.where(seen, here, state.before * running.reshape(seen.shape))
-        passed = passed + torch.where(running, state.since.double(), 0.0)
-    else:
-        here = torch.where(seen, here, 0)
-    return State(x, here, passed.to(dt.dtype))
+    earlier = 0 if state is None else torch.where(reset.any(1).reshape(wide), 0, state.before)
+    since = time_since(dt, reset, active, None if state is None else state.since)
+    return State(x, torch.where((last >= 0).reshape(wide), here, earlier), since)
 
 
 def _inputs_before(u: Tensor, state: State | None, reset: Tensor | None, active: Tensor | None) -> Tensor:

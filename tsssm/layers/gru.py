@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from tsssm.grid import Grid, held_gap, previous_active
+from tsssm.grid import Grid, held_gap, previous_active, time_since
 from tsssm.layers.base import Layer
 
 
@@ -57,7 +57,7 @@ class GRU(Layer):
         seen = torch.where((index >= 0).unsqueeze(-1), seen, torch.where(fresh, 0.0, hidden.unsqueeze(1)))
         passed = torch.where(grid.active, 0.0, gap)
         y = self.read(torch.cat([seen, passed.log1p().unsqueeze(-1)], -1))
-        return y, (last, _left_over(grid, since))
+        return y, (last, time_since(grid.dt, grid.reset, grid.active, since))
 
     def _run(self, u: Tensor, grid: Grid, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Hidden states (b, l, d) at the active rows, zero elsewhere, and the last one of each batch row."""
@@ -67,7 +67,7 @@ class GRU(Layer):
         rows = grid.active.flatten().nonzero().squeeze(-1)
         _, number, counts = run.flatten()[rows].unique_consecutive(return_inverse=True, return_counts=True)
         h = u.new_zeros(b * l, hidden.shape[-1])
-        last = hidden
+        last = torch.where(grid.reset.any(1).unsqueeze(-1), 0.0, hidden)
         if rows.numel():
             starts = counts.cumsum(0) - counts
             place = torch.arange(len(rows), device=u.device) - starts[number]
@@ -79,23 +79,11 @@ class GRU(Layer):
             packed = pack_padded_sequence(padded, counts.cpu(), batch_first=True, enforce_sorted=False)
             out, final = self.cell(packed, first.unsqueeze(0))
             h = h.index_put((rows,), _unpacked(out)[number, place])
-            # runs come in order, so the last write to a batch row is its last run
-            ends = torch.cat([owner[1:] != owner[:-1], owner.new_ones(1, dtype=torch.bool)])
-            last = torch.where(grid.reset.any(1).unsqueeze(-1), 0.0, hidden).index_put((owner[ends],), final[0][ends])
+            # what a row of the batch ends with: no run at all where its last series was silent so far
+            ends = run[owner, -1] == run.flatten()[rows[starts]]
+            last = last.index_put((owner[ends],), final[0][ends])
         return h.view(b, l, -1), last
 
 
 def _unpacked(out: PackedSequence) -> Tensor:
     return pad_packed_sequence(out, batch_first=True)[0]
-
-
-def _left_over(grid: Grid, since: Tensor | None) -> Tensor:
-    """Time since the last active row at the end of the piece: (b,)."""
-    none = torch.zeros_like(grid.reset[:, :1])
-    ended = Grid(
-        torch.cat([grid.dt, torch.zeros_like(grid.dt[:, :1])], 1),
-        torch.cat([grid.valid, ~none], 1),
-        torch.cat([grid.reset, none], 1),
-        torch.cat([grid.active, none], 1),
-    )
-    return held_gap(ended.dt, ended.reset, ended.active, since)[:, -1]
