@@ -2,5 +2,6 @@
 
 from tsssm.estimators.base import Estimator
 from tsssm.estimators.classifier import SSMClassifier
+from tsssm.estimators.regressor import SSMRegressor
 
-__all__ = ["Estimator", "SSMClassifier"]
+__all__ = ["Estimator", "SSMClassifier", "SSMRegressor"]

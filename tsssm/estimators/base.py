@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
@@ -101,7 +102,7 @@ class Estimator(BaseEstimator):
         """The panel of X, checked against the one fitted to."""
         if not isinstance(X, Panel):
             panel = as_panel(X)
-            if np.ndim(X) == 2 and panel.shape[1] == 1:
+            if is_table(X):
                 # scikit-learn's own contract for tables: names and number of columns, which are times here
                 validate_data(self, X, reset=reset, skip_check_array=True)
         else:
@@ -189,6 +190,14 @@ class Estimator(BaseEstimator):
             recipe = as_recipe(self.layer)
             self.layer = Recipe(recipe.kind, **recipe.arguments).set_params(**inner)
         return super().set_params(**params)
+
+
+def is_table(X: Any) -> bool:
+    """Whether X is (n, l), one series a row, and not a panel of any other form."""
+    shape = getattr(X, "shape", None)
+    if shape is not None:
+        return len(shape) == 2 and not isinstance(getattr(X, "index", None), pd.MultiIndex)
+    return isinstance(X, list) and np.ndim(X[0]) == 1 and np.isscalar(X[0][0])
 
 
 def median_gap(panel: Panel) -> float:

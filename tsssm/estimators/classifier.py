@@ -113,7 +113,8 @@ class SSMClassifier(ClassifierMixin, Estimator):
     def _plan(self, panel: Panel, y: Any) -> Plan:
         number = self._classes(panel, y)
         weight = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_[number])
-        self.covariates_ = Covariates.fit(panel)
+        if not (self.warm_start and "models_" in vars(self)):
+            self.covariates_ = Covariates.fit(panel)
         static = self.covariates_.transform(panel)
         source = Source(panel, self.scaling_, self.time_scale_, static, number)
         weights, backbone = torch.tensor(weight, dtype=torch.float32), self._backbone()
@@ -130,9 +131,9 @@ class SSMClassifier(ClassifierMixin, Estimator):
         if y is None:
             raise ValueError(
                 explain(
-                    "a classifier requires y to be passed, a label for each series",
-                    "the target y is None",
-                    "Call fit(X, y)",
+                    "a classifier requires y to be passed, but the target y is None",
+                    "only X came",
+                    "Call fit(X, y) with a label for each series",
                 )
             )
         y = column_or_1d(y, warn=True)
@@ -178,7 +179,8 @@ class SSMClassifier(ClassifierMixin, Estimator):
 
     def predict(self, X: Any) -> np.ndarray:
         """Most probable class of each series, (n,)."""
-        return self.classes_[self.predict_proba(X).argmax(1)]
+        probability = self.predict_proba(X)
+        return self.classes_[probability.argmax(1)]
 
     def _soft_limit(self) -> float:
         return 3.0

@@ -3,5 +3,6 @@
 from tsssm.heads.base import Head
 from tsssm.heads.label import Label
 from tsssm.heads.pooling import Pooling
+from tsssm.heads.value import Value
 
-__all__ = ["Head", "Label", "Pooling"]
+__all__ = ["Head", "Label", "Pooling", "Value"]
