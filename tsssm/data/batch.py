@@ -43,6 +43,8 @@ class Batch:
         overlap, so a target cannot leak.
     label : Tensor, (k, ...) or None
         Class or numbers of each series, where those are the question.
+    calendar : Tensor, (b, l, p), or None
+        What each row's own time tells, of silent rows as well: it is known of any time, past or future.
     """
 
     values: Tensor
@@ -55,6 +57,7 @@ class Batch:
     target: Tensor | None = None
     wanted: Tensor | None = None
     label: Tensor | None = None
+    calendar: Tensor | None = None
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Batch:
         """The batch on another device, its numbers in another precision."""
@@ -106,6 +109,8 @@ class Source:
         Class numbers (int64) or numbers.
     target : ndarray, (rows, t), optional
         Row-by-row targets, NaN where there is none; the scaled values themselves if not given.
+    calendar : ndarray, (rows, p), optional
+        Features of each row's time.
     """
 
     def __init__(
@@ -116,6 +121,7 @@ class Source:
         static: np.ndarray | None = None,
         label: np.ndarray | None = None,
         target: np.ndarray | None = None,
+        calendar: np.ndarray | None = None,
     ):
         # one blank row at the end stands for a series without any row: it shows nothing and can still be asked
         blank = np.full((1, panel.values.shape[1]), np.nan)
@@ -127,6 +133,10 @@ class Source:
         self.lengths = np.diff(panel.offsets)
         self.static = torch.zeros(len(panel), 0) if static is None else torch.from_numpy(static.astype(np.float32))
         self.label = None if label is None else torch.from_numpy(label)
+        self.calendar = None
+        if calendar is not None:
+            padded = np.concatenate([calendar, np.zeros((1, calendar.shape[1]))])
+            self.calendar = torch.from_numpy(padded.astype(np.float32))
         if target is None:
             self.asked, self.target = self.seen, self.values
         else:
@@ -166,6 +176,7 @@ class Source:
             wanted=None if asked is None else _spread(asked, where, shape),
             static=self.static[series],
             label=None if self.label is None else self.label[series],
+            calendar=None if self.calendar is None else _spread(self.calendar[index], where, shape),
             order=torch.from_numpy(order),
             rows=index,
             place=where,

@@ -29,7 +29,8 @@ class Plan:
     """What a fit trains: a maker of fresh models, the task, and the data it comes from.
 
     `series` are the numbers of the series in `source` of an epoch, where one may come several times; `strata` (same
-    length) keeps classes in proportion when a part is held out.
+    length) keeps classes in proportion when a part is held out. `judge` names the series to hold out where the plan
+    itself knows them, and `steps` is about how many steps of the optimizer are taken.
     """
 
     make: Callable[[], Model]
@@ -37,6 +38,8 @@ class Plan:
     source: Source
     series: np.ndarray
     strata: np.ndarray | None = None
+    judge: np.ndarray | None = None
+    steps: int = STEPS
 
 
 def train_members(plan: Plan, estimator: Estimator, start: list[Model] | None) -> tuple[list[Model], list[History]]:
@@ -70,6 +73,8 @@ def train_member(plan: Plan, training: Training, part: np.ndarray, start: dict |
 
 def held_out(plan: Plan, members: int, seed: int) -> list[np.ndarray]:
     """For each member the series it is judged on: another tenth each, none where there are too few series."""
+    if plan.judge is not None:
+        return [plan.judge] * members
     series = np.unique(plan.series)
     if len(series) < ENOUGH_TO_JUDGE:
         return [series[:0]] * members
@@ -85,7 +90,7 @@ def training_of(plan: Plan, estimator: Estimator, seed: int) -> Training:
     from tsssm.estimators.base import pick_device
 
     per_epoch = max(1, -(-len(plan.series) // estimator.batch_size))
-    epochs = estimator.epochs or int(np.clip(-(-STEPS // per_epoch), 8, 200))
+    epochs = estimator.epochs or int(np.clip(-(-plan.steps // per_epoch), 8, 200))
     return Training(
         epochs=epochs,
         lr=estimator.lr,
