@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from tsssm.dynamics.convolution import convolve, uniform_gap
+from tsssm.dynamics.convolution import RESPONSE_AT_ONCE, convolve, uniform_gap
 from tsssm.dynamics.discretization import Discretization, LinearDiscretization
 from tsssm.dynamics.fields import Field
 from tsssm.dynamics.matrices import Diagonal, StateMatrix
@@ -51,6 +51,7 @@ def evolve(
         Rows where a new series starts: the state before is forgotten.
     readout : callable, (b, q, *s, n) -> (b, q, ...), optional
         Linear map of the states, applied piece by piece, so that all states never exist at once. Identity if not given.
+        Where an input of last axis 1 feeds each channel, it is real and keeps the channels apart: (b, q, *s).
     active : Tensor of bool, (b, l), optional
         Rows that bring input; the others only read the state at their time and leave no trace. All, if not given.
 
@@ -76,7 +77,8 @@ def evolve(
     """
     if not (isinstance(field, Diagonal) and isinstance(rule, LinearDiscretization)):
         return evolve_loop(field, rule, dt, u, state, reset, readout, active)
-    if readout is not None and state is None and u.shape[-1] < field.eigenvalues.shape[-1]:
+    apart = u.shape[-1] < field.eigenvalues.shape[-1]
+    if readout is not None and state is None and apart and dt.shape[1] * field.eigenvalues.numel() <= RESPONSE_AT_ONCE:
         gap = uniform_gap(dt, reset, active)
         if gap is not None:
             y, x = convolve(field, rule, gap, u.squeeze(-1), readout)
@@ -138,7 +140,8 @@ def _scan_piece(
         carry = carry.masked_fill(rows.reset, 0)
     shape = torch.broadcast_shapes(carry.shape, drive.shape)
     states = recurrence(carry.expand(shape), drive.expand(shape), x)
-    last = states[:, -1]
+    # a copy, for a view would keep the states of the whole piece in memory
+    last = states[:, -1].clone()
     if rows.active is not None:
         states = torch.where(rows.active, states, transition * states)
     return states, last
