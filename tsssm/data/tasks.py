@@ -40,7 +40,7 @@ class ShowSome:
         return Question(rows, counts, series, hidden=rng.random((len(rows), source.seen.shape[1])) < share)
 
 
-def ask_target(source: Source, series: np.ndarray, rng: np.random.Generator) -> Question:
+def ask_target(source: Source, series: np.ndarray, rng: np.random.Generator | None = None) -> Question:
     """Show everything and ask for the row-by-row target, which is not among the channels."""
     question = show_all(source, series, rng)
     return Question(question.rows, question.counts, series, wanted=source.asked[question.rows])

@@ -3,5 +3,6 @@
 from tsssm.estimators.base import Estimator
 from tsssm.estimators.classifier import SSMClassifier
 from tsssm.estimators.regressor import SSMRegressor
+from tsssm.estimators.sequence_regressor import SSMSequenceRegressor
 
-__all__ = ["Estimator", "SSMClassifier", "SSMRegressor"]
+__all__ = ["Estimator", "SSMClassifier", "SSMRegressor", "SSMSequenceRegressor"]

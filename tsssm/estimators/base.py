@@ -19,6 +19,7 @@ from tsssm.errors import explain
 from tsssm.estimators.members import Plan, train_members
 from tsssm.estimators.recipes import as_recipe
 from tsssm.layers import Bidirectional, Layer, Recipe, Stack
+from tsssm.models import Embed, FullRows, PartialRows
 
 # rows in one batch of a prediction
 ROWS_AT_ONCE = 20_000
@@ -97,6 +98,14 @@ class Estimator(BaseEstimator):
         recipe = Recipe(Bidirectional, layer=recipe) if both_ways else recipe
         d_model, depth, dropout = self.d_model, self.depth, self.dropout
         return lambda: Stack(d_model, recipe, depth=depth, dropout=dropout)
+
+    def _embed(self, source: Source) -> Callable[[], Embed]:
+        """A maker of the embedding that fits the data: rows observed as a whole need less of it."""
+        seen = source.seen[source.seen.any(1)]
+        kind, channels, d_model, dropout = PartialRows, source.seen.shape[1], self.d_model, self.dropout
+        if seen.all():
+            kind = FullRows
+        return lambda: kind(channels, d_model, dropout)
 
     def _panel(self, X: Any, reset: bool = False) -> Panel:
         """The panel of X, checked against the one fitted to."""

@@ -18,7 +18,7 @@ from tsssm.estimators.base import Estimator
 from tsssm.estimators.covariates import Covariates
 from tsssm.estimators.members import Plan
 from tsssm.heads import Label
-from tsssm.models import Embed, SequenceModel
+from tsssm.models import SequenceModel
 
 
 class SSMClassifier(ClassifierMixin, Estimator):
@@ -118,11 +118,11 @@ class SSMClassifier(ClassifierMixin, Estimator):
         static = self.covariates_.transform(panel)
         source = Source(panel, self.scaling_, self.time_scale_, static, number)
         weights, backbone = torch.tensor(weight, dtype=torch.float32), self._backbone()
-        channels, d_model, dropout = panel.shape[1], self.d_model, self.dropout
+        embed, d_model, dropout = self._embed(source), self.d_model, self.dropout
 
         def make() -> SequenceModel:
             head = Label(d_model, weights, static.shape[1], dropout)
-            return SequenceModel(Embed(channels, d_model, dropout), backbone(), head)
+            return SequenceModel(embed(), backbone(), head)
 
         return Plan(make, show_all, source, np.arange(len(panel)), strata=number)
 

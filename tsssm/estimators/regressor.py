@@ -15,7 +15,7 @@ from tsssm.estimators.base import Estimator
 from tsssm.estimators.covariates import Covariates
 from tsssm.estimators.members import Plan
 from tsssm.heads import Value
-from tsssm.models import Embed, SequenceModel
+from tsssm.models import SequenceModel
 
 
 class SSMRegressor(RegressorMixin, Estimator):
@@ -112,11 +112,11 @@ class SSMRegressor(RegressorMixin, Estimator):
         label = ((target - self.target_center_) / self.target_scale_).astype(np.float32)
         static = self.covariates_.transform(panel)
         source = Source(panel, self.scaling_, self.time_scale_, static, label)
-        channels, d_model, dropout, backbone = panel.shape[1], self.d_model, self.dropout, self._backbone()
+        embed, backbone, d_model, dropout = self._embed(source), self._backbone(), self.d_model, self.dropout
 
         def make() -> SequenceModel:
             head = Value(d_model, label.shape[1], static.shape[1], dropout)
-            return SequenceModel(Embed(channels, d_model, dropout), backbone(), head)
+            return SequenceModel(embed(), backbone(), head)
 
         return Plan(make, show_all, source, np.arange(len(panel)))
 

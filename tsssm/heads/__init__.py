@@ -1,8 +1,9 @@
 """Heads: from features to a loss and to named outputs."""
 
 from tsssm.heads.base import Head
+from tsssm.heads.gaussian import Gaussian
 from tsssm.heads.label import Label
 from tsssm.heads.pooling import Pooling
 from tsssm.heads.value import Value
 
-__all__ = ["Head", "Label", "Pooling", "Value"]
+__all__ = ["Gaussian", "Head", "Label", "Pooling", "Value"]

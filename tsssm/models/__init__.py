@@ -1,7 +1,7 @@
 """Models: what is trained."""
 
 from tsssm.models.base import Model
-from tsssm.models.embed import Embed
+from tsssm.models.embed import Embed, FullRows, PartialRows
 from tsssm.models.sequence import SequenceModel
 
-__all__ = ["Embed", "Model", "SequenceModel"]
+__all__ = ["Embed", "FullRows", "PartialRows", "Model", "SequenceModel"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 
@@ -9,8 +11,41 @@ from tsssm.data.batch import Batch
 from tsssm.grid import Grid
 
 
-class Embed(nn.Module):
-    """Features of a row: W [value, observed, last value, time since it], through one hidden layer.
+class Embed(nn.Module, ABC):
+    """What turns the rows of a batch into features (b, l, d_model)."""
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> Tensor:
+        """Features of each row."""
+
+
+class FullRows(Embed):
+    """Features of rows whose channels are observed together: W value, through one hidden layer.
+
+    A value that is missing after all is replaced by the last one seen.
+
+    Parameters
+    ----------
+    channels : int
+        Number of channels c.
+    d_model : int
+        Width of the features.
+    dropout : float, default 0
+        Share of inputs dropped in training, the same ones along a row of the batch.
+    """
+
+    def __init__(self, channels: int, d_model: int, dropout: float = 0.0):
+        super().__init__()
+        self.mix = _Mix(channels, d_model, dropout)
+
+    def forward(self, batch: Batch) -> Tensor:
+        if bool(batch.observed.all()):
+            return self.mix(batch.values)
+        return self.mix(carried(batch.values, batch.observed, batch.grid)[0])
+
+
+class PartialRows(Embed):
+    """Features of rows of which any channel may be empty: W [value, observed, last value, freshness].
 
     Parameters
     ----------
@@ -29,15 +64,28 @@ class Embed(nn.Module):
 
     def __init__(self, channels: int, d_model: int, dropout: float = 0.0):
         super().__init__()
-        self.linear = nn.Linear(4 * channels, d_model)
-        self.hidden = nn.Sequential(nn.GELU(), nn.Linear(d_model, d_model))
-        self.dropout = nn.Dropout1d(dropout)
+        self.mix = _Mix(4 * channels, d_model, dropout)
 
     def forward(self, batch: Batch) -> Tensor:
-        last, since = carried(batch.values, batch.observed, batch.grid)
+        last, fresh = carried(batch.values, batch.observed, batch.grid)
         seen = batch.observed.to(batch.values.dtype)
-        x = torch.cat([batch.values, seen, last, since], -1)
-        x = self.linear(self.dropout(x.transpose(1, 2)).transpose(1, 2))
+        return self.mix(torch.cat([batch.values, seen, last, fresh], -1))
+
+
+class _Mix(nn.Module):
+    """A linear map with one residual hidden layer."""
+
+    def __init__(self, inputs: int, d_model: int, dropout: float):
+        super().__init__()
+        # the fewer inputs, the less can be dropped: a single one never
+        self.dropout = nn.Dropout1d(dropout * (1 - 1 / inputs))
+        self.linear = nn.Linear(inputs, d_model)
+        self.hidden = nn.Sequential(nn.GELU(), nn.Linear(d_model, d_model))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and self.dropout.p:
+            x = self.dropout(x.transpose(1, 2)).transpose(1, 2)
+        x = self.linear(x)
         return x + self.hidden(x)
 
 

@@ -1,0 +1,166 @@
+"""SSMSequenceRegressor: numbers at every row of a series."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tsssm.data import Panel, Source
+from tsssm.data.tasks import ask_target
+from tsssm.errors import explain
+from tsssm.estimators.base import Estimator
+from tsssm.estimators.members import Plan
+from tsssm.heads import Gaussian
+from tsssm.models import SequenceModel
+
+
+class SSMSequenceRegressor(Estimator):
+    """Predict numbers at each row of a series from its channels: an angle from images, a force from sensors.
+
+    Parameters
+    ----------
+    layer : str, Layer class or Recipe, default "s5"
+        The layer of each block: a short name such as "s5", "s4d", "gru", or ``Recipe(S5, d_state=32)``, whose
+        arguments are searchable as ``layer__d_state``.
+    d_model : int, default 32
+        Width of the features.
+    depth : int, default 2
+        Number of blocks.
+    dropout : float, default 0
+        Share of features dropped in training.
+    bidirectional : bool, default False
+        Whether a prediction may look at later rows too. False keeps the model causal.
+    epochs : int, optional
+        Passes over the data. If not given, enough for about 600 steps, between 8 and 200.
+    lr : float, default 0.004
+        Top learning rate; time scales learn at most at 0.003.
+    batch_size : int, default 32
+        Most series in a batch.
+    members : int, default 1
+        Models trained from different starts, whose answers are averaged.
+    warm_start : bool, default False
+        Whether `fit` goes on from the weights of the fit before.
+    n_jobs : int, optional
+        Members trained at once.
+    device : str, default "auto"
+        "auto" takes CUDA where there is one.
+    random_state : int or RandomState, optional
+        Seed; two fits with one seed are equal to the bit on a CPU.
+    verbose : int, default 0
+        1 shows a bar on a terminal, 2 a line an epoch.
+
+    Attributes
+    ----------
+    targets_ : tuple of str
+        Channels of the target panel.
+    target_center_, target_scale_ : ndarray, (t,)
+        Mean and standard deviation of the training targets.
+
+    Notes
+    -----
+    Trained by the Gaussian negative log-likelihood of standardised targets, with a variance for each row.
+
+    Examples
+    --------
+    >>> from tsssm import SSMSequenceRegressor
+    >>> from tsssm.data.synthetic import damped_oscillators
+    >>> panel, complete = damped_oscillators(10, random_state=0)
+    >>> SSMSequenceRegressor(epochs=1, random_state=0).fit(panel, complete).predict(panel).shape == complete.shape
+    True
+    """
+
+    def __init__(
+        self,
+        layer: Any = "s5",
+        d_model: int = 32,
+        depth: int = 2,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        epochs: int | None = None,
+        lr: float = 0.004,
+        batch_size: int = 32,
+        members: int = 1,
+        warm_start: bool = False,
+        n_jobs: int | None = None,
+        device: str = "auto",
+        random_state: Any = None,
+        verbose: int = 0,
+    ):
+        self.layer = layer
+        self.d_model = d_model
+        self.depth = depth
+        self.dropout = dropout
+        self.bidirectional = bidirectional
+        self.epochs = epochs
+        self.lr = lr
+        self.batch_size = batch_size
+        self.members = members
+        self.warm_start = warm_start
+        self.n_jobs = n_jobs
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _plan(self, panel: Panel, y: Any) -> Plan:
+        target = self._targets(panel, y)
+        if not (self.warm_start and "models_" in vars(self)):
+            self.target_center_ = np.nanmean(target, axis=0)
+            spread = np.nanstd(target, axis=0)
+            self.target_scale_ = np.where(spread > 0, spread, 1.0)
+        scaled = (target - self.target_center_) / self.target_scale_
+        source = Source(panel, self.scaling_, self.time_scale_, target=scaled)
+        embed, backbone, d_model = self._embed(source), self._backbone(self.bidirectional), self.d_model
+
+        def make() -> SequenceModel:
+            return SequenceModel(embed(), backbone(), Gaussian(d_model, target.shape[1]))
+
+        return Plan(make, ask_target, source, np.arange(len(panel)))
+
+    def _targets(self, panel: Panel, y: Any) -> np.ndarray:
+        """Target values (rows, t) on the rows of the panel; learns their names."""
+        if not isinstance(y, Panel):
+            raise TypeError(
+                explain(
+                    "y must be a Panel with a row for each row of X",
+                    f"{type(y).__name__} came",
+                    "Make it with X.with_values(values, channels=[...])",
+                )
+            )
+        if y.n_rows != panel.n_rows or not np.array_equal(y.offsets, panel.offsets):
+            raise ValueError(
+                explain(
+                    "y must have the rows of X",
+                    f"X has {panel.n_rows} rows in {len(panel)} series, y has {y.n_rows} in {len(y)}",
+                    "Make it with X.with_values(values, channels=[...]); NaN stands for no target",
+                )
+            )
+        empty = [name for name, column in zip(y.channels, y.values.T, strict=True) if not np.isfinite(column).any()]
+        if empty:
+            raise ValueError(
+                explain("each target must have values", f"{', '.join(empty)} has none", "Drop it, or check the join")
+            )
+        self.targets_ = y.channels
+        return y.values
+
+    def predict(self, X: Any) -> Panel:
+        """Predicted mean at each row of X: a Panel with the rows of X and the channels of the target.
+
+        Raises
+        ------
+        ValueError
+            Where X has other channels or another clock than the training panel.
+        """
+        panel = self._fitted_panel(X)
+        source = Source(panel, self.scaling_, self.time_scale_, target=np.zeros((panel.n_rows, len(self.targets_))))
+        out = np.empty((panel.n_rows, len(self.targets_)))
+        for _, batch, answer in self._answers(source, lambda series: ask_target(source, series)):
+            rows, place = batch.rows.cpu().numpy(), batch.place.cpu().numpy()
+            out[rows] = answer["mean"].reshape(-1, out.shape[1])[place]
+        return panel.with_values(out * self.target_scale_ + self.target_center_, channels=list(self.targets_))
+
+    def score(self, X: Any, y: Panel) -> float:
+        """Coefficient of determination R^2 over all targets observed, each weighing the same."""
+        error = self.predict(X).values - y.values
+        total = y.values - np.nanmean(y.values, axis=0)
+        return float(1 - np.mean(np.nansum(error**2, axis=0) / np.nansum(total**2, axis=0)))
