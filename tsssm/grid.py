@@ -146,4 +146,5 @@ def time_since(dt: Tensor, reset: Tensor, active: Tensor, since: Tensor | None =
     reset, active = torch.cat([reset, none], 1), torch.cat([active, none], 1)
     gap = held_gap(dt, reset, active, since)[:, -1]
     bare = reset.any(1) if since is None else reset.any(1) | since.signbit()
-    return torch.where(bare & (previous_active(reset, active)[:, -1] < 0), -gap, gap)
+    # gaps that go back after silent rows may leave a rounding error below 0
+    return torch.where(bare & (previous_active(reset, active)[:, -1] < 0), -gap, gap.abs())

@@ -78,10 +78,10 @@ class GRU(Layer):
             first = torch.where(carried.unsqueeze(-1), hidden[owner], 0.0)
             packed = pack_padded_sequence(padded, counts.cpu(), batch_first=True, enforce_sorted=False)
             out, final = self.cell(packed, first.unsqueeze(0))
-            h = h.index_put((rows,), _unpacked(out)[number, place])
+            h = h.index_put((rows,), _unpacked(out)[number, place].to(h.dtype))
             # what a row of the batch ends with: no run at all where its last series was silent so far
             ends = run[owner, -1] == run.flatten()[rows[starts]]
-            last = last.index_put((owner[ends],), final[0][ends])
+            last = last.index_put((owner[ends],), final[0][ends].to(last.dtype))
         return h.view(b, l, -1), last
 
 
