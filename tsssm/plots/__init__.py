@@ -1,0 +1,24 @@
+"""Plots: matplotlib functions that take `ax=` and return it, and displays in the manner of scikit-learn."""
+
+from importlib.util import find_spec
+
+from tsssm.errors import explain
+
+if find_spec("matplotlib") is None:
+    raise ImportError(explain("plots need matplotlib", "it is not installed", "Run pip install 'tsssm[plot]'"))
+
+from tsssm.plots.curves import PrecisionRecallDisplay, RocDisplay
+from tsssm.plots.forecast import ForecastDisplay
+from tsssm.plots.imputation import ImputationDisplay
+from tsssm.plots.series import plot_channels, plot_events, plot_interval, plot_series
+
+__all__ = [
+    "ForecastDisplay",
+    "ImputationDisplay",
+    "PrecisionRecallDisplay",
+    "RocDisplay",
+    "plot_channels",
+    "plot_events",
+    "plot_interval",
+    "plot_series",
+]
