@@ -7,6 +7,7 @@ from itertools import pairwise
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.dates import ConciseDateFormatter
 
 from tsssm.data import Panel
 from tsssm.errors import explain
@@ -23,6 +24,11 @@ UNITS = ((172_800.0, 86_400.0, "days"), (7_200.0, 3_600.0, "hours"), (120.0, 60.
 def new_axes(ax: Axes | None) -> Axes:
     """Give the axes, or those of a new figure."""
     return plt.subplots(figsize=(8, 3), layout="constrained")[1] if ax is None else ax
+
+
+def legend_above(ax: Axes) -> None:
+    """Put the legend in a line above the axes, where it hides no data."""
+    ax.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0, 1), ncols=5, borderaxespad=0.2)
 
 
 def tidy(ax: Axes) -> Axes:
@@ -47,10 +53,12 @@ def time_unit(panel: Panel) -> tuple[float, str]:
     return next((size, name) for least, size, name in UNITS if span >= least)
 
 
-def time_label(panel: Panel) -> str:
-    """Name the time axis."""
+def set_time(ax: Axes, panel: Panel) -> None:
+    """Name the time axis, and write dates without repeating what does not change."""
     name = panel.names[1]
-    return f"{name} [{time_unit(panel)[1]}]" if panel.clock.kind == "timedelta" else name
+    ax.set_xlabel(f"{name} [{time_unit(panel)[1]}]" if panel.clock.kind == "timedelta" else name)
+    if panel.clock.kind == "datetime" and panel.n_rows:
+        ax.xaxis.set_major_formatter(ConciseDateFormatter(ax.xaxis.get_major_locator()))
 
 
 def observed(panel: Panel, series: int, channel: str | None) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from tsssm.data import Panel
-from tsssm.plots.axes import COLORS, GREY, new_axes, observed, on_axis, pieces, tidy, time_label
+from tsssm.plots.axes import COLORS, GREY, legend_above, new_axes, observed, on_axis, pieces, set_time, tidy
 from tsssm.plots.series import plot_interval, plot_series
 
 
@@ -107,6 +107,6 @@ class ForecastDisplay:
         if self.truth is not None:
             when, what = observed(self.truth, series, channel)
             ax.plot(on_axis(self.truth, when), what, "o", color=COLORS[0], ms=3, label="came true")
-        ax.set(xlabel=time_label(past), ylabel=channel)
-        ax.legend(frameon=False, fontsize="small", loc="upper left")
+        set_time(ax, self.past)
+        legend_above(ax)
         return tidy(ax)

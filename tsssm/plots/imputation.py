@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from tsssm.data import Panel
-from tsssm.plots.axes import COLORS, GREY, new_axes, observed, on_axis, tidy, time_label
+from tsssm.plots.axes import COLORS, GREY, legend_above, new_axes, observed, on_axis, set_time, tidy
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +92,7 @@ class ImputationDisplay:
         if self.truth is not None:
             when, what = observed(self.truth, series, channel)
             ax.plot(on_axis(self.truth, when), what, "x", color=COLORS[0], ms=5, label="hidden truth")
-        ax.set(xlabel=time_label(self.panel), ylabel=channel or self.panel.channels[0])
-        ax.legend(frameon=False, fontsize="small")
+        set_time(ax, self.panel)
+        ax.set_ylabel(channel or self.panel.channels[0])
+        legend_above(ax)
         return tidy(ax)

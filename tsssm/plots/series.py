@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from tsssm.data import Panel
-from tsssm.plots.axes import COLORS, new_axes, observed, on_axis, pieces, tidy, time_label
+from tsssm.plots.axes import COLORS, new_axes, observed, on_axis, pieces, set_time, tidy
 
 # More points than this are drawn as a line alone; single ones between gaps stay points.
 MANY = 150
@@ -75,7 +75,9 @@ def plot_series(
         ax.plot(
             x, np.full(len(x), 0.0), "|", color=color, ms=8, mew=0.6, transform=ax.get_xaxis_transform(), clip_on=False
         )
-    ax.set(xlabel=time_label(panel), ylabel=channel or panel.channels[0])
+    ax.margins(y=0.1)
+    set_time(ax, panel)
+    ax.set_ylabel(channel or panel.channels[0])
     return tidy(ax)
 
 
@@ -113,7 +115,8 @@ def plot_events(
         x = on_axis(panel, observed(one, 0, name)[0])
         ax.plot(x, np.full(len(x), line), "|", color=COLORS[0], ms=7, mew=0.9)
     ax.set_yticks(range(len(channels)), channels, fontsize="small")
-    ax.set(xlabel=time_label(panel), ylim=(max(len(channels), 1) - 0.5, -0.5))
+    set_time(ax, panel)
+    ax.set_ylim(max(len(channels), 1) - 0.5, -0.5)
     ax.grid(axis="y", color="#e5e7eb", lw=0.6)
     ax.set_axisbelow(True)
     return tidy(ax)
