@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,7 +25,7 @@ from tsssm.models import Embed, FullRows, PartialRows
 ROWS_AT_ONCE = 20_000
 
 
-class Estimator(BaseEstimator):
+class Estimator(BaseEstimator, ABC):
     """Base of the estimators: `fit` is written once, a kind of question supplies its plan and its `predict`.
 
     Parameters of the constructor are those of the concrete estimators; every one of them has `layer`, `d_model`,

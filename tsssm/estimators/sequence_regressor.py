@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from sklearn.utils import check_array, check_consistent_length
 
 from tsssm.data import Panel, Source
 from tsssm.data.tasks import ask_target
@@ -12,6 +13,7 @@ from tsssm.errors import explain
 from tsssm.estimators.base import Estimator
 from tsssm.estimators.members import Plan
 from tsssm.heads import Gaussian
+from tsssm.heads.rows import LEVELS
 from tsssm.models import SequenceModel
 
 
@@ -25,9 +27,9 @@ class SSMSequenceRegressor(Estimator):
         arguments are searchable as ``layer__d_state``.
     d_model : int, default 32
         Width of the features.
-    depth : int, default 2
+    depth : int, default 4
         Number of blocks.
-    dropout : float, default 0
+    dropout : float, default 0.1
         Share of features dropped in training.
     bidirectional : bool, default False
         Whether a prediction may look at later rows too. False keeps the model causal.
@@ -74,8 +76,8 @@ class SSMSequenceRegressor(Estimator):
         self,
         layer: Any = "s5",
         d_model: int = 32,
-        depth: int = 2,
-        dropout: float = 0.0,
+        depth: int = 4,
+        dropout: float = 0.1,
         bidirectional: bool = False,
         epochs: int | None = None,
         lr: float = 0.004,
@@ -119,14 +121,16 @@ class SSMSequenceRegressor(Estimator):
 
     def _targets(self, panel: Panel, y: Any) -> np.ndarray:
         """Target values (rows, t) on the rows of the panel; learns their names."""
-        if not isinstance(y, Panel):
-            raise TypeError(
+        if y is None:
+            raise ValueError(
                 explain(
-                    "y must be a Panel with a row for each row of X",
-                    f"{type(y).__name__} came",
-                    "Make it with X.with_values(values, channels=[...])",
+                    "a sequence regressor requires y to be passed, but the target y is None",
+                    "only X came",
+                    "Call fit(X, y) with a target for each row",
                 )
             )
+        if not isinstance(y, Panel):
+            y = self._target_panel(panel, y)
         if y.n_rows != panel.n_rows or not np.array_equal(y.offsets, panel.offsets):
             raise ValueError(
                 explain(
@@ -143,8 +147,31 @@ class SSMSequenceRegressor(Estimator):
         self.targets_ = y.channels
         return y.values
 
-    def predict(self, X: Any) -> Panel:
-        """Predicted mean at each row of X: a Panel with the rows of X and the channels of the target.
+    def _target_panel(self, panel: Panel, y: Any) -> Panel:
+        """A target given as an array: (n,) the same at all rows of a series, (n, l) or (n, l, t) row by row."""
+        y = check_array(y, ensure_2d=False, allow_nd=True, dtype=np.float64, ensure_all_finite="allow-nan", input_name="y")
+        check_consistent_length(panel, y)
+        if y.ndim == 1:
+            rows = np.repeat(y, panel.lengths)[:, None]
+        elif (panel.lengths == y.shape[1]).all():
+            rows = y.reshape(panel.n_rows, -1)
+        else:
+            raise ValueError(
+                explain(
+                    "an array y must have a column for each row of the series",
+                    f"y has shape {y.shape}, and the series have {panel.lengths.min()} to {panel.lengths.max()} rows",
+                    "Pass series of unequal length as a Panel: X.with_values(values, channels=[...])",
+                )
+            )
+        return panel.with_values(rows, channels=[f"target_{i}" for i in range(rows.shape[1])])
+
+    def predict(self, X: Any) -> Panel | np.ndarray:
+        """Predicted mean at each row of X.
+
+        Returns
+        -------
+        Panel or ndarray
+            A Panel with the rows of X and the channels of the target; for X an array, an array (n, l) or (n, l, t).
 
         Raises
         ------
@@ -153,14 +180,21 @@ class SSMSequenceRegressor(Estimator):
         """
         panel = self._fitted_panel(X)
         source = Source(panel, self.scaling_, self.time_scale_, target=np.zeros((panel.n_rows, len(self.targets_))))
-        out = np.empty((panel.n_rows, len(self.targets_)))
+        # one row more for the blank row that stands for an empty series
+        out = np.empty((panel.n_rows + 1, len(self.targets_)))
         for _, batch, answer in self._answers(source, lambda series: ask_target(source, series)):
             rows, place = batch.rows.cpu().numpy(), batch.place.cpu().numpy()
-            out[rows] = answer["mean"].reshape(-1, out.shape[1])[place]
-        return panel.with_values(out * self.target_scale_ + self.target_center_, channels=list(self.targets_))
+            # the median of a normal distribution is its mean
+            out[rows] = answer["quantiles"][..., LEVELS.index(0.5)].reshape(-1, out.shape[1])[place]
+        out = out[:-1] * self.target_scale_ + self.target_center_
+        if isinstance(X, Panel):
+            return panel.with_values(out, channels=list(self.targets_))
+        out = out.reshape(len(panel), -1, len(self.targets_))
+        return out[:, :, 0] if len(self.targets_) == 1 else out
 
-    def score(self, X: Any, y: Panel) -> float:
+    def score(self, X: Any, y: Any) -> float:
         """Coefficient of determination R^2 over all targets observed, each weighing the same."""
-        error = self.predict(X).values - y.values
-        total = y.values - np.nanmean(y.values, axis=0)
+        panel = self._fitted_panel(X)
+        truth = y.values if isinstance(y, Panel) else self._target_panel(panel, y).values
+        error, total = self.predict(panel).values - truth, truth - np.nanmean(truth, axis=0)
         return float(1 - np.mean(np.nansum(error**2, axis=0) / np.nansum(total**2, axis=0)))
