@@ -65,8 +65,13 @@ def small_layer(kind: type[Layer], dtype: torch.dtype = torch.float64) -> Layer:
     return made(LAYERS, kind).to(dtype).eval()
 
 
+TARGETS = 2
 HEADS: dict[str, Callable] = {
-    "Label": lambda kind: kind(WIDTH, torch.ones(3, dtype=torch.float64), n_static=2),
+    "Gaussian": lambda kind: kind(WIDTH, TARGETS),
+    "Label": lambda kind: kind(WIDTH, torch.ones(3), n_static=2),
+    "Quantile": lambda kind: kind(WIDTH, TARGETS),
+    "StudentT": lambda kind: kind(WIDTH, TARGETS),
+    "Value": lambda kind: kind(WIDTH, TARGETS, n_static=2),
 }
 every_head = every(Head, "tsssm.heads", "kind")
 
