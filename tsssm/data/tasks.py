@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tsssm.data.batch import Question, Source
+from tsssm.errors import explain
 
 Task = Callable[[Source, np.ndarray, np.random.Generator], Question]
 """From a source, the numbers of some series and a random generator to a question about them."""
@@ -60,6 +61,11 @@ class HideLast:
         Channels that are forecast. The others are shown beyond the cut where they are `known`.
     known : tuple of int
         Channels whose future is known.
+
+    Raises
+    ------
+    ValueError
+        Where a channel is forecast and known at once: the answer would be shown.
     """
 
     horizon: float
@@ -67,11 +73,22 @@ class HideLast:
     channels: tuple[int, ...]
     known: tuple[int, ...] = ()
 
+    def __post_init__(self) -> None:
+        both = sorted(set(self.channels) & set(self.known))
+        if both:
+            raise ValueError(
+                explain(
+                    "`channels` and `known` must share no channel",
+                    f"both hold {', '.join(map(str, both))}",
+                    "Forecast a channel or give its future, not both",
+                )
+            )
+
     def __call__(self, source: Source, series: np.ndarray, rng: np.random.Generator) -> Question:
         starts, stops, cuts = source.offsets[series], source.offsets[series + 1], np.empty(len(series), np.int64)
         ends = np.empty_like(cuts)
         for i, (start, stop) in enumerate(zip(starts, stops, strict=True)):
-            # at least one row to see where there are two; a single row is asked from nothing
+            # at least one row to see; after a single row nothing is left to ask
             cuts[i] = rng.integers(min(start + 1, stop), max(stop, start + 2)) if stop > start else start
             last = source.times[cuts[i] - 1] if cuts[i] > start else -np.inf
             ends[i] = cuts[i] + np.searchsorted(source.times[cuts[i] : stop], last + self.horizon, side="right")
