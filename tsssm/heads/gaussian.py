@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor, nn
 
 from tsssm.data.batch import Batch
 from tsssm.heads.base import Head
+from tsssm.heads.rows import LEVELS
 
 
 class Gaussian(Head):
@@ -45,4 +47,5 @@ class Gaussian(Head):
 
     def predict(self, features: Tensor, batch: Batch) -> dict[str, Tensor]:
         mean, std = self._moments(features)
-        return {"mean": mean, "std": std}
+        z = torch.special.ndtri(torch.tensor(LEVELS, dtype=mean.dtype, device=mean.device))
+        return {"mean": mean, "std": std, "quantiles": mean.unsqueeze(-1) + std.unsqueeze(-1) * z}

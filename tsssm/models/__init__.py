@@ -2,6 +2,7 @@
 
 from tsssm.models.base import Model
 from tsssm.models.embed import Embed, FullRows, PartialRows
+from tsssm.models.relative import Ahead, Between
 from tsssm.models.sequence import SequenceModel
 
-__all__ = ["Embed", "FullRows", "PartialRows", "Model", "SequenceModel"]
+__all__ = ["Ahead", "Between", "Embed", "FullRows", "Model", "PartialRows", "SequenceModel"]

@@ -31,7 +31,8 @@ def at(values: Tensor, index: Tensor) -> Tensor:
 
 def running(x: Tensor, start: Tensor) -> Tensor:
     """Sums of x (b, l, c) along each series, up to and including each row, in float64."""
-    total = x.double().cumsum(1)
+    x = x.double()
+    total = x.cumsum(1)
     before = (total - x).gather(1, start.expand_as(x))
     return total - before
 

@@ -1,0 +1,207 @@
+"""Windows: stretches of long series as pieces of their own, and the task of forecasting from many cuts of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tsssm.data.batch import Batch, Question, Source
+from tsssm.data.tasks import ranges
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """Stretches of the series of a source, which a task and the training loop take for series.
+
+    Rows are counted through the whole source. In forecasting a cut is the first row not shown.
+
+    Parameters
+    ----------
+    source : Source
+    series : ndarray of int, (w,)
+        Series of each window.
+    first : ndarray of int, (w,)
+        First row that may be shown.
+    earliest : ndarray of int, (w,)
+        First row that may be asked.
+    low, high : ndarray of int, (w,)
+        Range of the cuts, both included.
+    stop : ndarray of int, (w,)
+        First row that may not be asked.
+    context : int
+        Most rows shown before a cut.
+    """
+
+    source: Source
+    series: np.ndarray
+    first: np.ndarray
+    earliest: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    stop: np.ndarray
+    context: int
+
+    def __len__(self) -> int:
+        return len(self.series)
+
+    @property
+    def offsets(self) -> np.ndarray:
+        """First row of each window at its longest."""
+        return np.maximum(self.first, self.high - self.context)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Most rows shown of each window."""
+        return self.high - self.offsets
+
+    @property
+    def seen(self) -> np.ndarray:
+        """What is observed in each row of the source."""
+        return self.source.seen
+
+    def batch(self, question: Question) -> Batch:
+        """A batch of the source."""
+        return self.source.batch(question)
+
+    def pick(self, keep: np.ndarray) -> Windows:
+        """Some of the windows."""
+        parts = (part[keep] for part in (self.series, self.first, self.earliest, self.low, self.high, self.stop))
+        return Windows(self.source, *parts, self.context)
+
+
+def cut_windows(source: Source, first: np.ndarray, stop: np.ndarray, context: int) -> Windows:
+    """Windows whose cuts fill the rows after `first` up to `stop` of each series (n,), half a context in each.
+
+    Context may reach back before `first`. A series of a single row has its cut in front of it: it is asked from
+    nothing. Series without rows have no window.
+    """
+    begin = source.offsets[:-1]
+    low = np.minimum(np.maximum(first, begin + 1), stop - 1)
+    tiles = np.where(stop > first, -(-(stop - low) // max(1, context // 2)), 0)
+    series = np.repeat(np.arange(len(first)), tiles)
+    place = np.arange(len(series)) - np.repeat(np.cumsum(tiles) - tiles, tiles)
+    span = (stop - low)[series]
+    cut_low = low[series] + place * span // tiles[series]
+    cut_high = low[series] + (place + 1) * span // tiles[series] - 1
+    return Windows(source, series, begin[series], first[series], cut_low, cut_high, stop[series], context)
+
+
+def tile_windows(source: Source, context: int) -> Windows:
+    """Windows that fill the rows of each series side by side, about `context` rows each."""
+    lengths = source.lengths
+    tiles = -(-lengths // context)
+    series = np.repeat(np.arange(len(lengths)), tiles)
+    place = np.arange(len(series)) - np.repeat(np.cumsum(tiles) - tiles, tiles)
+    begin = source.offsets[:-1][series]
+    first = begin + place * lengths[series] // tiles[series]
+    high = begin + (place + 1) * lengths[series] // tiles[series]
+    return Windows(source, series, first, first, high, high, high, context)
+
+
+@dataclass(frozen=True, eq=False)
+class AskAhead:
+    """Ask, at several cuts along a window, for the rows that follow within the horizon.
+
+    The rows asked after a cut come as silent copies between the rows shown, so that one run along the series serves
+    all cuts: a silent row leaves no trace, and time goes back after it.
+
+    Parameters
+    ----------
+    horizon : ndarray, (n,), in time scales
+        How far ahead of the last row shown is asked, for each series of the source; the next row always is.
+    channels : tuple of int
+        Channels that are forecast.
+    known : tuple of int
+        Channels whose future is known. They are shown in the rows asked, which then do leave a trace: a window has a
+        single cut.
+    most : int
+        Most rows asked after one cut.
+    cuts : int, optional
+        Most cuts of a window. By default as many as ask for half the rows shown.
+    cold : float
+        Share of windows that are also asked from nothing.
+    """
+
+    horizon: np.ndarray
+    channels: tuple[int, ...]
+    known: tuple[int, ...] = ()
+    most: int = 24
+    cuts: int | None = None
+    cold: float = 0.05
+
+    def __call__(self, windows: Windows, numbers: np.ndarray, rng: np.random.Generator) -> Question:
+        pieces: list[np.ndarray] = []
+        ahead: list[np.ndarray] = []
+        counts = np.empty(len(numbers), np.int64)
+        for i, window in enumerate(numbers):
+            rows, asked = self._window(windows, int(window), rng)
+            pieces.append(rows)
+            ahead.append(asked)
+            counts[i] = len(rows)
+        rows, asked = np.concatenate(pieces), np.concatenate(ahead)
+        seen = windows.seen[rows]
+        hidden = np.repeat(asked[:, None], seen.shape[1], 1)
+        hidden[:, list(self.known)] = False
+        wanted = np.zeros_like(hidden)
+        wanted[:, list(self.channels)] = (seen & asked[:, None])[:, list(self.channels)]
+        return Question(rows, counts, windows.series[numbers], hidden, wanted)
+
+    def _window(self, windows: Windows, i: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of one window in the order of the run, and which of them are asked."""
+        source, stop = windows.source, int(windows.stop[i])
+        horizon = self.horizon[windows.series[i]]
+        end = int(rng.integers(windows.low[i], windows.high[i] + 1))
+        begin = max(int(windows.first[i]), end - windows.context)
+        if self.known and rng.random() < self.cold:
+            begin = end
+        after = len(self._after(source, end, begin, stop, horizon, rng))
+        # no sooner than an eighth into the window: forecasts from little are easy to learn and rarely asked
+        least = max(int(windows.earliest[i]), begin + (end - begin) // 8 + 1)
+        count = 1 if self.known else max(1, (end - begin) // (2 * after))
+        more = rng.integers(min(least, end), end + 1, size=(count if self.cuts is None else min(count, self.cuts)) - 1)
+        if not self.known and begin >= windows.earliest[i] and rng.random() < self.cold:
+            more = np.append(more, begin)
+        parts, asked, shown = [], [], begin
+        for cut in np.unique(np.append(more, end)):
+            parts.append(np.arange(shown, cut))
+            asked.append(np.zeros(cut - shown, bool))
+            parts.append(self._after(source, int(cut), begin, stop, horizon, rng))
+            asked.append(np.ones(len(parts[-1]), bool))
+            shown = cut
+        return np.concatenate(parts), np.concatenate(asked)
+
+    def _after(self, source: Source, cut: int, begin: int, stop: int, horizon: float, rng) -> np.ndarray:
+        """Rows asked after a cut: at most `most` of those within the horizon, and at least the next."""
+        since = source.times[cut - 1] if cut > begin else source.times[min(cut, stop - 1)]
+        # rounding must not lose a row that lies exactly at the horizon
+        reach = since + horizon * (1 + 1e-9)
+        count = max(1, int(np.searchsorted(source.times[cut:stop], reach, side="right")))
+        count = min(count, stop - cut)
+        if count <= self.most or self.known:
+            return np.arange(cut, cut + count)
+        return cut + np.sort(rng.choice(count, self.most, replace=False))
+
+
+def join(parts: list[Windows]) -> Windows:
+    """Windows of one source behind each other."""
+    names = ("series", "first", "earliest", "low", "high", "stop")
+    columns = (np.concatenate([getattr(part, name) for part in parts]) for name in names)
+    return Windows(parts[0].source, *columns, parts[0].context)
+
+
+def small_spreads(windows: Windows) -> np.ndarray:
+    """A small but usual standard deviation of each channel within a window, (c,): the 5 % quantile, at most 1."""
+    source, out = windows.source, np.ones(windows.seen.shape[1])
+    rows = ranges(windows.offsets, windows.lengths)
+    owner = np.repeat(np.arange(len(windows)), windows.lengths)
+    for channel in range(len(out)):
+        kept = windows.seen[rows, channel]
+        x, of = source.values[rows[kept], channel].numpy().astype(np.float64), owner[kept]
+        count = np.bincount(of, minlength=1)
+        mean = np.bincount(of, x) / np.maximum(count, 1) if len(x) else count
+        deviation = np.sqrt(np.bincount(of, (x - mean[of]) ** 2) / np.maximum(count, 1)) if len(x) else np.zeros(1)
+        deviation = deviation[deviation > 0]
+        if len(deviation):
+            out[channel] = np.clip(np.quantile(deviation, 0.05), 1e-6, 1.0)
+    return out

@@ -1,0 +1,280 @@
+"""SSMForecaster: what follows in each series."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.special import ndtri
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from tsssm.data import Panel, Source, StaticEncoder
+from tsssm.data.calendar import Calendar
+from tsssm.data.windows import AskAhead, cut_windows, join, small_spreads, tile_windows
+from tsssm.errors import explain
+from tsssm.estimators.answers import MEDIAN, check_coverage, check_levels, mean_of, values_at
+from tsssm.estimators.base import Estimator
+from tsssm.estimators.horizon import asked_times, is_relative, origins
+from tsssm.estimators.judging import TO_CALIBRATE, TO_JUDGE, calibration_of, copula_of, judge, split
+from tsssm.estimators.members import Plan
+from tsssm.estimators.queries import Query, answers_of, merged, observed_rows, owners, tail
+from tsssm.estimators.roles import channel_numbers, pick_head, refuse_unknown_future, repeated, with_future
+from tsssm.models.relative import Ahead, Frame
+
+STEPS = 400
+
+
+class SSMForecaster(Estimator):
+    """Forecast many series with one continuous-time state space model, each on its own clock.
+
+    Parameters
+    ----------
+    horizon : int, duration, list, array, dict or Panel, default 12
+        How far ahead is trained for, and asked where `predict` is given no horizon. An int counts steps of each
+        series' own typical gap. A duration (a number in the unit of the times, or a timedelta or text such as "6h"
+        for datetimes) asks for all steps up to that far ahead. A list holds durations. An array or DatetimeIndex holds
+        absolute times for all series, a dict maps ids to any of these, and a Panel or long table holds the rows asked,
+        with known covariates filled in.
+    target : list of str, optional
+        Channels to forecast; all but the known ones if not given.
+    known : sequence of str, default ()
+        Channels that are known ahead. They must be filled in the rows asked: as later rows of X, or in a horizon that
+        is a Panel.
+    layer, d_model, depth, dropout
+        The backbone, as in `SSMClassifier`.
+    head : {"quantile", "gaussian", "student_t"}, default "quantile"
+        Family of the predictive distributions.
+    context : int, default 256
+        Most rows of a series that are looked at.
+    epochs, lr, batch_size, members, warm_start, n_jobs, device, random_state, verbose
+        As in `SSMClassifier`; a batch holds up to `batch_size` stretches of series.
+
+    Attributes
+    ----------
+    targets_ : tuple of str
+        Channels that are forecast.
+    calibration_ : Calibration
+        Held-out errors, by lead time, behind `predict_interval`.
+    copula_ : Copula
+        Dependence of errors between lead times and channels, behind `sample_paths`.
+
+    Notes
+    -----
+    A tenth of the series, or of fewer than 50 series the last seventh (at most 1,000 rows) of each, is kept from the
+    training; it decides when to stop, and calibrates intervals and the dependence of errors.
+
+    Values enter relative to the level and spread that a series has shown so far, and a forecast is relative to the
+    last value: y = x_last + g (mean - x_last) + s h. With datetimes, the time of day, week and year are inputs where
+    the series run through them twice. Channels never observed in training are forecast as NaN. A series without any
+    row is forecast from the latest time seen in X.
+
+    Examples
+    --------
+    >>> from tsssm import SSMForecaster
+    >>> from tsssm.data.synthetic import noisy_sines
+    >>> panel, _ = noisy_sines(20, random_state=0)
+    >>> SSMForecaster(horizon=3, epochs=1, random_state=0).fit(panel).predict().lengths[:2]
+    array([3, 3])
+    """
+
+    def __init__(
+        self,
+        horizon: Any = 12,
+        target: Sequence[str] | None = None,
+        known: Sequence[str] = (),
+        layer: Any = "s5",
+        d_model: int = 64,
+        depth: int = 2,
+        dropout: float = 0.1,
+        head: str = "quantile",
+        context: int = 256,
+        epochs: int | None = None,
+        lr: float = 0.002,
+        batch_size: int = 32,
+        members: int = 1,
+        warm_start: bool = False,
+        n_jobs: int | None = None,
+        device: str = "auto",
+        random_state: Any = None,
+        verbose: int = 0,
+    ):
+        self.horizon = horizon
+        self.target = target
+        self.known = known
+        self.layer = layer
+        self.d_model = d_model
+        self.depth = depth
+        self.dropout = dropout
+        self.head = head
+        self.context = context
+        self.epochs = epochs
+        self.lr = lr
+        self.batch_size = batch_size
+        self.members = members
+        self.warm_start = warm_start
+        self.n_jobs = n_jobs
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _learn(self, X: Any, y: Any) -> None:
+        super()._learn(X, None)
+        windows, task = self._held_out
+        del self._held_out
+        judged = judge(self, windows, task, self._numbers(self.targets_))
+        self.calibration_ = calibration_of(judged)
+        self.copula_ = copula_of(judged, np.random.default_rng(0))
+
+    def _plan(self, panel: Panel, y: Any) -> Plan:
+        known = channel_numbers(panel, self.known, "known")
+        target = (
+            [name for name in panel.channels if name not in set(self.known)] if self.target is None else self.target
+        )
+        targets = channel_numbers(panel, target, "target", taken=known)
+        self.targets_ = tuple(panel.channels[j] for j in targets)
+        make_head = pick_head(self.head)
+        panel = observed_rows(panel)
+        again = self.warm_start and "models_" in vars(self)
+        if not again:
+            self.calendar_, self.encoder_ = Calendar.fit(panel), StaticEncoder.fit(panel.static)
+        source, rng = (
+            self._source(panel),
+            np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1)),
+        )
+        start = origins(panel, self._seen(panel), self.time_scale_)
+        lead = self._leads(panel, start)
+        self.tail_ = tail(panel, start.time, self.context)
+        held = split(source, rng).first
+        train = cut_windows(source, source.offsets[:-1], held, self.context)
+        judges = cut_windows(source, held, source.offsets[1:], self.context)
+        # a window that starts where the held-out part does would have nothing to show
+        judges = judges.pick(np.sort(rng.permutation(len(judges))[:TO_CALIBRATE]))
+        windows = join([train, judges])
+        task = AskAhead(lead, targets, known)
+        self._held_out = (judges, AskAhead(lead, targets, known, cuts=8, cold=0.0))
+        frame = Frame(panel.shape[1], targets, known, source.static.shape[1], self.calendar_.n_features)
+        floor = torch.from_numpy(small_spreads(tile_windows(source, self.context))).float()
+        backbone, d_model = self._backbone(), self.d_model
+
+        def make() -> Ahead:
+            return Ahead(frame, floor, d_model, backbone(), make_head(d_model, len(targets)))
+
+        numbers = len(train) + rng.permutation(len(judges))[:TO_JUDGE]
+        return Plan(make, task, windows, repeated(len(train), self.batch_size), judge=numbers, steps=STEPS)
+
+    def _source(self, panel: Panel) -> Source:
+        static = self.encoder_.transform(panel.static, len(panel))
+        calendar = self.calendar_.transform(panel.clock, panel.times) if self.calendar_.periods else None
+        return Source(panel, self.scaling_, self.time_scale_, static, calendar=calendar)
+
+    def _numbers(self, names: Sequence[str]) -> list[int]:
+        return [self.channels_.index(name) for name in names]
+
+    def _seen(self, panel: Panel) -> np.ndarray:
+        """Rows in which a channel was observed that is not known ahead."""
+        return np.isfinite(np.delete(panel.values, self._numbers(self.known), 1)).any(1)
+
+    def _leads(self, panel: Panel, start: Any) -> np.ndarray:
+        """How far ahead each training series is asked, in time scales."""
+        asked = asked_times(self.horizon, panel, start)
+        lead = np.array([times[-1] - start.time[i] if len(times) else 0.0 for i, times in enumerate(asked)])
+        self.lead_ = float(lead.max())
+        return (lead if is_relative(self.horizon, panel) else np.full(len(lead), self.lead_)) / self.time_scale_
+
+    def _ask(self, X: Any, horizon: Any) -> tuple[Query, np.ndarray, np.ndarray]:
+        """The rows asked, quantiles (r, t, levels) in scaled units and leads (r,) in time scales."""
+        check_is_fitted(self, "models_")
+        panel = self.tail_ if X is None else observed_rows(self._panel(X))
+        seen = self._seen(panel)
+        start = origins(panel, seen, self.time_scale_)
+        panel = tail(panel, start.time, self.context)
+        start = origins(panel, self._seen(panel), self.time_scale_)
+        horizon = self.horizon if horizon is None else horizon
+        if self.known:
+            panel, horizon = with_future(panel, horizon, start, self._numbers(self.known))
+        asked = asked_times(horizon, panel, start)
+        query = merged(panel, asked, 1e-6 * self.time_scale_)
+        if self.known:
+            refuse_unknown_future(query, self.known)
+        lead = (query.panel.times - start.time[owners(query.panel)])[query.asked]
+        if len(lead) and lead.max() > self.lead_ * 1.01:
+            warnings.warn(
+                f"Asked {lead.max() / self.lead_:.3g} times as far ahead as the model was trained for.", stacklevel=3
+            )
+        wanted = np.zeros((query.panel.n_rows, len(self.channels_)), bool)
+        wanted[np.ix_(query.asked, self._numbers(self.targets_))] = True
+        source = self._source(query.panel)
+        quantiles = answers_of(self, source, wanted, len(self.targets_))
+        return query, quantiles[query.asked], lead / self.time_scale_
+
+    def predict(self, X: Any = None, horizon: Any = None, statistic: str = "median") -> Panel:
+        """Forecast the targets at the times asked.
+
+        Parameters
+        ----------
+        X : Panel or what `as_panel` takes, optional
+            Series to continue, of the training panel or others; the training panel if not given.
+        horizon : optional
+            As in the constructor, whose horizon is asked if not given.
+        statistic : {"median", "mean"}, default "median"
+            Which number stands for the predictive distribution.
+
+        Returns
+        -------
+        Panel
+            The series of X with the rows asked and the channels `targets_`.
+
+        Raises
+        ------
+        ValueError
+            Where X has other channels or another clock than the training panel, or the horizon lies in the past.
+        """
+        if statistic not in ("median", "mean"):
+            must = "`statistic` must be 'median' or 'mean'"
+            raise ValueError(explain(must, f"{statistic!r} came", "Check the spelling"))
+        query, quantiles, _ = self._ask(X, horizon)
+        point = quantiles[..., MEDIAN] if statistic == "median" else mean_of(quantiles)
+        return query.answer(self.scaling_.inverse(point, self._numbers(self.targets_)), self.targets_)
+
+    def predict_quantiles(
+        self, X: Any = None, horizon: Any = None, quantiles: Sequence[float] = (0.05, 0.5, 0.95)
+    ) -> Panel:
+        """Quantiles of the targets at the times asked, in channels named like "glucose[0.05]"."""
+        levels = check_levels(quantiles)
+        query, answer, _ = self._ask(X, horizon)
+        values = values_at(ndtri(levels), answer)
+        return self._wide(query, values, [f"{level:g}" for level in levels])
+
+    def predict_interval(self, X: Any = None, horizon: Any = None, coverage: float = 0.9) -> Panel:
+        """Intervals that hold the truth with a probability of `coverage`, in "glucose[lower]" and "glucose[upper]".
+
+        Split-conformal: widened or narrowed until they cover that share of held-out data at such lead times.
+        """
+        coverage = check_coverage(coverage)
+        query, answer, lead = self._ask(X, horizon)
+        leads = np.repeat(lead[:, None], len(self.targets_), 1)
+        return self._wide(query, self.calibration_.interval(answer, leads, coverage), ["lower", "upper"])
+
+    def sample_paths(self, X: Any = None, horizon: Any = None, n: int = 100, random_state: Any = None) -> np.ndarray:
+        """Sample joint futures, (n, rows, targets), on the rows that `predict` answers with.
+
+        A Gaussian copula joins the predictive distributions; errors are the more alike the closer their times.
+        """
+        query, answer, lead = self._ask(X, horizon)
+        rng = np.random.default_rng(check_random_state(random_state).randint(2**31 - 1))
+        out = np.empty((n, *answer.shape[:2]))
+        for rows in np.split(np.arange(len(lead)), np.cumsum(query.panel.rows(query.asked).lengths)[:-1]):
+            z = self.copula_.sample(lead[rows], n, rng)
+            out[:, rows] = np.moveaxis(values_at(np.moveaxis(z, 0, -1), answer[rows]), -1, 0)
+        return self.scaling_.inverse(out, self._numbers(self.targets_))
+
+    def _wide(self, query: Query, values: np.ndarray, labels: list[str]) -> Panel:
+        """A panel of several numbers for each target; values (r, t, k) in scaled units."""
+        numbers = self._numbers(self.targets_)
+        values = np.stack([self.scaling_.inverse(values[..., k], numbers) for k in range(len(labels))], -1)
+        names = tuple(f"{name}[{label}]" for name in self.targets_ for label in labels)
+        return query.answer(values.reshape(len(values), -1), names)

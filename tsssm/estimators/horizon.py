@@ -1,0 +1,153 @@
+"""Horizons: how far ahead is asked, in steps, durations or absolute times, for all series or each."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from numbers import Integral, Real
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from tsssm.data import Panel, as_panel
+from tsssm.errors import explain
+
+FORMS = (
+    "a positive number of steps, a duration (a number in the unit of the times, or a timedelta where they are "
+    "datetimes), a list of durations, an array of times, a dict of them by id, or a panel of the rows asked"
+)
+SPANS = (str, datetime.timedelta, np.timedelta64)
+
+
+class Origins(NamedTuple):
+    """Where the forecasts of a panel start: time of the last row seen (n,), and the typical gap (n,)."""
+
+    time: np.ndarray
+    gap: np.ndarray
+
+
+def origins(panel: Panel, seen: np.ndarray, time_scale: float) -> Origins:
+    """Last time that is `seen` (rows,) in each series, and its median gap, or `time_scale` where it has none.
+
+    A series in which nothing was seen starts at the latest time seen in the panel.
+    """
+    times, owner = panel.times[seen], np.repeat(np.arange(len(panel)), panel.lengths)[seen]
+    last = np.full(len(panel), times.max() if len(times) else 0.0)
+    last[owner] = times
+    gap = np.full(len(panel), time_scale)
+    same = np.diff(owner) == 0
+    gaps = pd.Series(np.diff(times)[same]).groupby(owner[1:][same]).median()
+    gap[gaps.index.to_numpy(dtype=np.int64)] = gaps.to_numpy()
+    return Origins(last, gap)
+
+
+def is_relative(horizon: Any, panel: Panel) -> bool:
+    """Whether a horizon is counted from the end of a series, and not in absolute times or by id."""
+    if isinstance(horizon, (Panel, pd.DataFrame, Mapping)):
+        return False
+    if isinstance(horizon, (list, tuple, range)):
+        return not any(isinstance(entry, (datetime.datetime, np.datetime64)) for entry in horizon)
+    return np.ndim(horizon) == 0 or isinstance(horizon, pd.TimedeltaIndex) and panel.clock.kind == "datetime"
+
+
+def asked_times(horizon: Any, panel: Panel, start: Origins) -> list[np.ndarray]:
+    """Encoded times asked of each series, increasing.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where a horizon is empty, in the past of a series, or of the wrong kind for the clock.
+    """
+    if isinstance(horizon, (Panel, pd.DataFrame)):
+        queries = as_panel(horizon)
+        horizon = {id: queries[i].stamps() for i, id in enumerate(queries.ids)}
+    if isinstance(horizon, Mapping):
+        own = _by_id(horizon, panel)
+        asked = [
+            np.empty(0) if entry is None else _resolve(entry, panel, start.time[i], start.gap[i])
+            for i, entry in enumerate(own)
+        ]
+    elif is_relative(horizon, panel):
+        _check_scalar(horizon)
+        asked = [_resolve(horizon, panel, start.time[i], start.gap[i]) for i in range(len(panel))]
+    else:
+        asked = [_absolute(horizon, panel)] * len(panel)
+    if not any(len(times) for times in asked):
+        raise ValueError(explain(f"`horizon` must be {FORMS}", "an empty one came", "Ask for at least one time"))
+    _refuse_past(asked, panel, start)
+    return asked
+
+
+def _by_id(horizon: Mapping, panel: Panel) -> list:
+    unknown = [id for id in horizon if id not in set(panel.ids.tolist())]
+    if unknown:
+        came = f"{unknown[0]!r} came, and the series are {', '.join(map(repr, panel.ids[:5].tolist()))}"
+        raise ValueError(explain("the horizon must name series of X", came, "Mend the ids"))
+    return [horizon.get(id) for id in panel.ids.tolist()]
+
+
+def _check_scalar(horizon: Any) -> None:
+    numbers = (Integral, Real, *SPANS, list, tuple, range, pd.TimedeltaIndex, np.ndarray)
+    if isinstance(horizon, (bool, np.bool_)) or not isinstance(horizon, numbers):
+        came = f"{horizon!r} of type {type(horizon).__name__} came"
+        raise TypeError(explain(f"`horizon` must be {FORMS}", came, "Pass, say, horizon=12"))
+
+
+def _resolve(horizon: Any, panel: Panel, origin: float, gap: float) -> np.ndarray:
+    """Times asked of one series."""
+    if isinstance(horizon, (Integral, Real, *SPANS)):
+        return origin + _leads(horizon, panel, gap)
+    if not is_relative(horizon, panel):
+        return _absolute(horizon, panel)
+    entries = list(horizon)
+    if panel.clock.resolution and all(isinstance(entry, (int, np.integer)) for entry in entries):
+        leads = np.array(entries, dtype=np.float64) * gap
+    else:
+        leads = np.array([_span(entry, panel) for entry in entries], dtype=np.float64)
+    if (leads <= 0).any():
+        came = f"{entries[int(np.argmin(leads))]!r} came"
+        raise ValueError(explain("durations ahead must be positive", came, "Use an imputer for times in the past"))
+    return origin + np.unique(leads)
+
+
+def _leads(horizon: Any, panel: Panel, gap: float) -> np.ndarray:
+    """Durations from the end of a series to its next steps, up to a number of them or up to a duration."""
+    steps = horizon if isinstance(horizon, Integral) else _span(horizon, panel) / gap
+    if not steps > 0:
+        raise ValueError(explain(f"`horizon` must be {FORMS}", f"{horizon!r} came", "Ask for at least one step"))
+    # a duration that is a whole number of gaps must not lose its last step to rounding
+    whole = int(np.floor(steps * (1 + 1e-9)))
+    return np.arange(1, whole + 1) * gap if whole else np.array([steps * gap])
+
+
+def _span(entry: Any, panel: Panel) -> float:
+    """A duration in the unit of the clock."""
+    timed = bool(panel.clock.resolution)
+    if isinstance(entry, SPANS) != timed or isinstance(entry, (datetime.datetime, bool)):
+        kind = "a timedelta or a text such as '6h'" if timed else "a number"
+        came = f"{entry!r} came for {panel.clock.kind} times"
+        raise ValueError(explain(f"a duration must be {kind} for these times", came, "Convert the horizon"))
+    if not timed:
+        return float(entry)
+    try:
+        return float(panel.clock.durations(pd.Timedelta(entry)))
+    except ValueError as error:
+        came = f"{entry!r} came"
+        raise ValueError(explain("a duration must be readable by pandas.Timedelta", came, "Write '6h'")) from error
+
+
+def _absolute(times: Any, panel: Panel) -> np.ndarray:
+    try:
+        return np.unique(panel.clock.encode(times))
+    except (TypeError, ValueError) as error:
+        came = f"{type(times).__name__} came for {panel.clock.kind} times: {error}"
+        raise ValueError(explain(f"`horizon` must be {FORMS}", came, "Convert the horizon")) from error
+
+
+def _refuse_past(asked: list[np.ndarray], panel: Panel, start: Origins) -> None:
+    for i, times in enumerate(asked):
+        if len(times) and times[0] <= start.time[i] and panel.lengths[i]:
+            first, last = panel.stamps(np.array([times[0], start.time[i]]))
+            came = f"series {panel.ids[i]!r} was seen until {last}, and {first} was asked"
+            raise ValueError(explain("times asked must lie after the end of a series", came, "Use SSMImputer instead"))

@@ -1,0 +1,93 @@
+"""Queries: a panel with the rows that are asked, and the answers row by row."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from tsssm.data import Panel, Source
+from tsssm.data.batch import Question
+from tsssm.data.tasks import ranges
+from tsssm.data.windows import Windows
+
+if TYPE_CHECKING:
+    from tsssm.estimators.base import Estimator
+
+
+class Query(NamedTuple):
+    """A panel that holds what is shown and what is asked, and which of its rows are asked."""
+
+    panel: Panel
+    asked: np.ndarray
+
+    def answer(self, values: np.ndarray, channels: tuple[str, ...]) -> Panel:
+        """A panel of the asked rows with other channels; values (asked rows, channels)."""
+        rows = self.panel.rows(self.asked)
+        return rows.with_values(values, channels)
+
+
+def observed_rows(panel: Panel) -> Panel:
+    """The panel without rows that show nothing."""
+    return panel.rows(np.isfinite(panel.values).any(1))
+
+
+def owners(panel: Panel) -> np.ndarray:
+    """Number of the series of each row, (rows,)."""
+    return np.repeat(np.arange(len(panel)), panel.lengths)
+
+
+def tail(panel: Panel, last: np.ndarray, context: int) -> Panel:
+    """The `context` last rows of each series up to the times `last` (n,), and what comes after them."""
+    past = panel.times <= last[owners(panel)]
+    begin = np.add.reduceat(np.r_[past, False].astype(np.int64), panel.offsets[:-1]) if len(panel) else past
+    begin = np.where(panel.lengths > 0, begin, 0) - context
+    place = np.arange(panel.n_rows) - np.repeat(panel.offsets[:-1], panel.lengths)
+    return panel.rows(place >= begin[owners(panel)])
+
+
+def merged(panel: Panel, times: list[np.ndarray], near: float) -> Query:
+    """The panel with rows at the times asked of each series; a time `near` to one of its rows stands for that row."""
+    parts, asked = [], []
+    for i, wish in enumerate(times):
+        own = panel.times[panel.offsets[i] : panel.offsets[i + 1]]
+        if len(own) and len(wish):
+            place = np.clip(np.searchsorted(own, wish), 1, len(own) - 1) if len(own) > 1 else np.zeros(len(wish), int)
+            place = np.where(np.abs(own[place - 1] - wish) < np.abs(own[place] - wish), place - 1, place)
+            wish = np.unique(np.where(np.abs(own[place] - wish) <= near, own[place], wish))
+        every = np.union1d(own, wish)
+        parts.append(every)
+        asked.append(np.isin(every, wish))
+    offsets = np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.int64)
+    values = np.full((offsets[-1], panel.shape[1]), np.nan)
+    kept = [np.isin(part, panel.times[panel.offsets[i] : panel.offsets[i + 1]]) for i, part in enumerate(parts)]
+    values[np.concatenate(kept)] = panel.values
+    every = replace(panel, times=np.concatenate(parts), values=values, offsets=offsets, ticks=None)
+    return Query(every, np.concatenate(asked))
+
+
+def answers_of(estimator: Estimator, source: Source, wanted: np.ndarray, n_targets: int) -> np.ndarray:
+    """Quantiles (rows, targets, levels) in scaled units of every row that is wanted (rows, c) in any channel."""
+
+    def ask(series: np.ndarray) -> Question:
+        counts = source.lengths[series]
+        rows = ranges(source.offsets[series], counts)
+        return Question(rows, counts, series, wanted=wanted[rows])
+
+    return collected(estimator, source, ask, len(wanted), n_targets)
+
+
+def collected(estimator: Estimator, source: Source | Windows, ask, rows: int, n_targets: int) -> np.ndarray:
+    """Answers of all batches by row of the source, (rows, targets, levels); NaN in rows that nobody asked."""
+    out: np.ndarray | None = None
+    for _, batch, answer in estimator._answers(source, ask):
+        quantiles = answer["quantiles"]
+        flat = quantiles.reshape(-1, *quantiles.shape[2:])
+        if out is None:
+            # one row more for the blank row that stands for series without any
+            out = np.full((rows + 1, *flat.shape[1:]), np.nan)
+        place, number = batch.place.cpu().numpy(), batch.rows.cpu().numpy()
+        asked = batch.wanted.flatten(0, 1).any(1).cpu().numpy()[place]
+        out[number[asked]] = flat[place[asked]]
+    return out[:rows]

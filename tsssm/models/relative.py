@@ -1,0 +1,189 @@
+"""Relative: answers row by row, in units of what the series itself shows."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from tsssm.data.batch import Batch
+from tsssm.grid import Grid, held_gap
+from tsssm.heads.base import Head
+from tsssm.layers.base import Layer
+from tsssm.models.base import Model
+from tsssm.models.local import age, at, latest, limit, moments, running, spread, starts, whole_moments
+
+# errors beyond this many spreads count as this many
+FAR = 1e4
+
+
+class Reference(NamedTuple):
+    """What the answers at each row are relative to, (b, l, c), and what the layers are told, (b, l, i)."""
+
+    start: Tensor
+    mean: Tensor
+    spread: Tensor
+    inputs: Tensor
+
+
+class Frame(NamedTuple):
+    """Sizes that a relative model is built for: channels and their roles, and the other inputs."""
+
+    channels: int
+    targets: tuple[int, ...]
+    known: tuple[int, ...] = ()
+    n_static: int = 0
+    n_calendar: int = 0
+
+
+class Relative(Model):
+    """y = x0 + g (m - x0) + s h: a starting value x0, drawn to the mean m of the series, plus an answer h in spreads s.
+
+    Before it has learned anything the model answers x0.
+
+    Parameters
+    ----------
+    frame : Frame
+        Channels and their roles.
+    floor : Tensor, (c,)
+        Small spreads that series have of their own, in scaled units.
+    d_model : int
+        Width of the features.
+    layer : Layer
+        The backbone.
+    head : Head
+        Distribution of the answer, read off by a linear map `read`, with "quantiles" among its answers.
+    """
+
+    per_channel: int
+    """Inputs for each channel, a number of the kind of model."""
+
+    def __init__(self, frame: Frame, floor: Tensor, d_model: int, layer: Layer, head: Head):
+        super().__init__()
+        self.targets = list(frame.targets)
+        self.register_buffer("floor", floor)
+        local = torch.ones(frame.channels, dtype=torch.bool)
+        local[list(frame.known)] = False
+        self.register_buffer("local", local)
+        width = self.per_channel * frame.channels + 1 + frame.n_calendar + frame.n_static
+        self.embed = nn.Linear(width, d_model)
+        self.hidden = nn.Sequential(nn.GELU(), nn.Linear(d_model, d_model))
+        self.layer, self.head = layer, head
+        # answers hardly differ at the start, whatever the features are
+        with torch.no_grad():
+            head.read.weight.mul_(0.1)
+        self.pull = nn.Linear(d_model, len(frame.targets))
+        nn.init.zeros_(self.pull.weight)
+        nn.init.zeros_(self.pull.bias)
+
+    @abstractmethod
+    def reference(self, batch: Batch) -> Reference:
+        """What the answers are relative to, from what the batch shows."""
+
+    def _run(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Features, location x0 + g (m - x0) and spread of each row."""
+        reference = self.reference(batch)
+        grid, dtype = batch.grid, batch.values.dtype
+        gap = held_gap(grid.dt, grid.reset, grid.active).log1p().unsqueeze(-1)
+        series = batch.static[grid.segment().clamp_min(0)]
+        parts = [reference.inputs.to(dtype), gap, series]
+        x = self.embed(torch.cat(parts if batch.calendar is None else [*parts, batch.calendar], -1))
+        features = self.layer(x + self.hidden(x), grid)[0]
+        start, mean, size = (part[..., self.targets].to(dtype) for part in reference[:3])
+        return features, start + self.pull(features) * (mean - start), size
+
+    def loss(self, batch: Batch) -> Tensor:
+        features, location, size = self._run(batch)
+        target = ((batch.target[..., self.targets] - location) / size).clamp(-FAR, FAR)
+        return self.head.loss(features, replace(batch, target=target, wanted=batch.wanted[..., self.targets]))
+
+    def predict(self, batch: Batch) -> dict[str, Tensor]:
+        features, location, size = self._run(batch)
+        quantiles = self.head.predict(features, batch)["quantiles"]
+        return {"quantiles": location.unsqueeze(-1) + size.unsqueeze(-1) * quantiles}
+
+
+class Ahead(Relative):
+    """Forecasts relative to the last value seen, in units of the spread seen so far.
+
+    Level, spread and everything else run along the series and look back only, so that one pass answers at many cuts,
+    and a series can be streamed.
+
+    Examples
+    --------
+    >>> Ahead.per_channel
+    8
+    """
+
+    per_channel = 8
+
+    def reference(self, batch: Batch) -> Reference:
+        values, observed, grid = batch.values, batch.observed, batch.grid
+        start = starts(grid)
+        mean, size = moments(values, observed, grid, self.floor)
+        mean, size = torch.where(self.local, mean, 0.0), torch.where(self.local, size, 1.0)
+        now = latest(observed, start)
+        before = torch.where(now > start, now.gather(1, (now - 1).clamp_min(0)), -1)
+        last, earlier = at(values.double(), now), at(values.double(), before)
+        step = torch.where(before >= 0, (last - earlier) / size, 0.0)
+        fresh = observed & (before >= 0)
+        count, steps = running(fresh, start), torch.where(fresh, step, 0.0).clamp(-FAR, FAR)
+        rough = spread(count, running(steps * steps, start) / count.clamp_min(1), self.floor)
+        since = age(now, grid)
+        known = (now >= 0).double()
+        inputs = [
+            limit((values - mean) / size) * observed,
+            observed.double(),
+            limit((last - mean) / size) * known,
+            limit(step),
+            known * torch.exp(-since / 10.0) + since.log1p(),
+            limit(mean),
+            size.log(),
+            rough.log(),
+        ]
+        return Reference(torch.where(now >= 0, last, mean), mean, size, torch.cat(inputs, -1))
+
+
+class Between(Relative):
+    """Answers relative to the straight line between the values seen last and next, in units of the series' spread.
+
+    Examples
+    --------
+    >>> Between.per_channel
+    10
+    """
+
+    per_channel = 10
+
+    def reference(self, batch: Batch) -> Reference:
+        values, observed, grid = batch.values, batch.observed, batch.grid
+        mean, size = whole_moments(values, observed, grid, self.floor)
+        back = grid.reversed()
+        x, past, since = nearest(values, observed, grid)
+        z, future, until = (part.flip(1) for part in nearest(values.flip(1), observed.flip(1), back))
+        share = torch.where(past & future, since / (since + until).clamp_min(1e-300), future.double())
+        line = torch.where(past | future, x + (z - x) * share, mean)
+        # an observed entry is its own neighbour on both sides
+        line = torch.where(observed, values.double(), line)
+        inputs = [
+            limit((values - mean) / size) * observed,
+            observed.double(),
+            limit((line - mean) / size),
+            limit((x - mean) / size) * past,
+            limit((z - mean) / size) * future,
+            past * torch.exp(-since / 10.0) + since.log1p(),
+            future * torch.exp(-until / 10.0) + until.log1p(),
+            torch.minimum(since, until).log1p(),
+            limit(mean),
+            size.log(),
+        ]
+        return Reference(line, mean, size, torch.cat(inputs, -1))
+
+
+def nearest(values: Tensor, observed: Tensor, grid: Grid) -> tuple[Tensor, Tensor, Tensor]:
+    """The last value seen, whether there is one, and the time since, (b, l, c) in float64."""
+    index = latest(observed, starts(grid))
+    return at(values.double(), index), index >= 0, age(index, grid)
