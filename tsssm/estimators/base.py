@@ -5,18 +5,20 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Any
+from numbers import Integral, Real
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
+from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from tsssm.data import Batch, Panel, Question, Scaling, Source, as_panel
 from tsssm.errors import explain
-from tsssm.estimators.members import Plan, train_members
+from tsssm.estimators.members import Plan, pick_device, train_members
 from tsssm.estimators.recipes import as_recipe
 from tsssm.layers import Bidirectional, Layer, Recipe, Stack
 from tsssm.models import Embed, FullRows, PartialRows
@@ -43,6 +45,23 @@ class Estimator(BaseEstimator, ABC):
     history_ : list of History
         Losses of each member's training.
     """
+
+    # scikit-learn's own way to check parameters, at the first line of a fit
+    _parameter_constraints: ClassVar[dict[str, list]] = {
+        "layer": [str, type, Recipe],
+        "d_model": [Interval(Integral, 1, None, closed="left")],
+        "depth": [Interval(Integral, 1, None, closed="left")],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "epochs": [Interval(Integral, 1, None, closed="left"), None],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "members": [Interval(Integral, 1, None, closed="left")],
+        "warm_start": ["boolean"],
+        "n_jobs": [Integral, None],
+        "device": [str],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
 
     @abstractmethod
     def _plan(self, panel: Panel, y: Any) -> Plan:
@@ -79,8 +98,17 @@ class Estimator(BaseEstimator, ABC):
         return self
 
     def _learn(self, X: Any, y: Any) -> None:
-        panel = self._panel(X, reset=True)
+        self._validate_params()
         again = self.warm_start and "models_" in vars(self)
+        panel = self._panel(X, reset=not again)
+        if not np.isfinite(panel.values).any():
+            raise ValueError(
+                explain(
+                    "X must hold observed values",
+                    f"all {panel.values.size} entries of {len(panel)} series are NaN",
+                    "Check the channels, and that values and times were joined",
+                )
+            )
         if not again:
             self.clock_kind_ = panel.clock.kind
             self.time_scale_ = median_gap(panel)
@@ -122,7 +150,7 @@ class Estimator(BaseEstimator, ABC):
             )
         if reset:
             self.channels_ = panel.channels
-            if "n_features_in_" not in vars(self) or isinstance(X, Panel):
+            if not is_table(X):
                 self.n_features_in_ = panel.shape[1]
             return panel
         if panel.channels != self.channels_:
@@ -223,9 +251,3 @@ def by_length(lengths: np.ndarray) -> Iterator[np.ndarray]:
     filled = np.cumsum(np.maximum(lengths[series], 1)) // ROWS_AT_ONCE
     yield from np.split(series, np.flatnonzero(np.diff(filled)) + 1)
 
-
-def pick_device(device: str) -> str:
-    """The device to run on: "auto" takes CUDA where there is one."""
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return device

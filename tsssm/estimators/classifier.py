@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from sklearn.base import ClassifierMixin
 from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
 from tsssm.data import Panel, Source
-from tsssm.data.tasks import ShowSome, show_all
+from tsssm.data.tasks import show_all
 from tsssm.errors import explain
 from tsssm.estimators.base import Estimator
 from tsssm.estimators.covariates import Covariates
@@ -77,6 +78,11 @@ class SSMClassifier(ClassifierMixin, Estimator):
     >>> SSMClassifier(epochs=2, members=1, random_state=0).fit(panel, labels).predict_proba(panel).shape
     (40, 2)
     """
+
+    _parameter_constraints: ClassVar[dict[str, list]] = {
+        **Estimator._parameter_constraints,
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+    }
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state
 
 from tsssm.data import Source, Task
 from tsssm.models import Model
-from tsssm.training import History, Training
+from tsssm.training import INTERRUPTED, History, Training
 
 if TYPE_CHECKING:
     from tsssm.estimators.base import Estimator
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 ENOUGH_TO_JUDGE = 200
 # steps of the optimizer that a fit takes when `epochs` is not given
 STEPS = 600
+
+
+# and the most of them that eight passes over very many series may take
+MOST_STEPS = 8000
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +56,11 @@ def train_members(plan: Plan, estimator: Estimator, start: list[Model] | None) -
         for i, (training, part) in enumerate(zip(trainings, parts, strict=True))
     )
     if estimator.n_jobs in (None, 1):
-        done = [function(*arguments, **options) for function, arguments, options in jobs]
+        done = []
+        for function, arguments, options in jobs:
+            done.append(function(*arguments, **options))
+            if done[-1][1].stopped == INTERRUPTED:
+                break
     else:
         done = Parallel(n_jobs=estimator.n_jobs)(jobs)
     models, histories = zip(*done, strict=True)
@@ -87,10 +95,10 @@ def held_out(plan: Plan, members: int, seed: int) -> list[np.ndarray]:
 
 def training_of(plan: Plan, estimator: Estimator, seed: int) -> Training:
     """The training that an estimator's parameters describe."""
-    from tsssm.estimators.base import pick_device
-
     per_epoch = max(1, -(-len(plan.series) // estimator.batch_size))
-    epochs = estimator.epochs or int(np.clip(-(-plan.steps // per_epoch), 8, 200))
+    # few series: passes until there are enough steps; very many: not even eight passes are needed
+    steps = max(plan.steps, min(8 * per_epoch, MOST_STEPS))
+    epochs = estimator.epochs or min(200, -(-steps // per_epoch))
     return Training(
         epochs=epochs,
         lr=estimator.lr,
@@ -99,3 +107,10 @@ def training_of(plan: Plan, estimator: Estimator, seed: int) -> Training:
         random_state=seed,
         verbose=estimator.verbose,
     )
+
+
+def pick_device(device: str) -> str:
+    """The device to run on: "auto" takes CUDA where there is one."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return device

@@ -55,7 +55,8 @@ class SeriesReadout(nn.Module):
         self.norm = nn.LayerNorm(n_pooled)
         self.dropout = nn.Dropout(dropout)
         self.pooled = nn.Linear(n_pooled, n_out)
-        self.static = nn.Linear(n_static, n_out, bias=False)
+        self.static = nn.Linear(n_static, n_out, bias=False) if n_static else None
 
     def forward(self, pooled: Tensor, static: Tensor) -> Tensor:
-        return self.pooled(self.dropout(self.norm(pooled))) + self.static(self.dropout(static))
+        out = self.pooled(self.dropout(self.norm(pooled)))
+        return out if self.static is None else out + self.static(self.dropout(static))

@@ -1,5 +1,5 @@
 """Training: the one loop that fits every model."""
 
-from tsssm.training.loop import History, Training
+from tsssm.training.loop import INTERRUPTED, History, Training
 
-__all__ = ["History", "Training"]
+__all__ = ["INTERRUPTED", "History", "Training"]

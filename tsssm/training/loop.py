@@ -20,6 +20,8 @@ from tsssm.layers.base import Layer
 from tsssm.models.base import Model
 from tsssm.training.progress import Progress
 
+INTERRUPTED = "interrupted"
+
 
 @dataclass
 class History:
@@ -112,7 +114,7 @@ class Training:
                     history.stopped = f"no better validation loss for {self.patience} epochs"
                     break
         except KeyboardInterrupt:
-            history.stopped = "interrupted"
+            history.stopped = INTERRUPTED
             warnings.warn("Training was interrupted; the best weights so far are kept.", ConvergenceWarning, stacklevel=2)
         finally:
             progress.close()
