@@ -177,15 +177,16 @@ def test_quantiles_increase_and_probabilities_sum_to_one(kind: type[Head]):
 
 
 @every_head
-def test_mixed_precision_works(kind: type[Head]):
+def test_losses_in_mixed_precision_are_close(kind: type[Head]):
+    # as in training on an accelerator; answers are always given in full precision
     head, batch = small_head(kind).float(), batch_of(kind.__name__, [0, 1, 2, 4])
     x = features_of(batch).bfloat16().requires_grad_()
     with torch.autocast("cpu", torch.bfloat16):
         loss = head.loss(x, batch)
-        answers = head.predict(x, batch)
     loss.backward()
-    assert bool(torch.isfinite(loss)) and bool(torch.isfinite(x.grad).all())
-    assert all(bool(torch.isfinite(answer).all()) for answer in answers.values())
+    assert bool(torch.isfinite(x.grad).all())
+    exact = head.loss(x.detach().float(), batch)
+    torch.testing.assert_close(loss.float(), exact.float(), rtol=0.03, atol=0.03)
 
 
 @every_head

@@ -143,7 +143,7 @@ def test_gradients_of_loop_and_scan_are_equal(rule: LinearDiscretization, kind: 
 
 
 @every_rule
-@pytest.mark.parametrize("length", [2, 3, 16, 33])
+@pytest.mark.parametrize("length", [2, 17])
 def test_convolution_equals_the_loop_on_even_grids(rule: LinearDiscretization, length: int):
     A, u = system("s4d", 2, length)
     dt = torch.full((2, length), 0.4, dtype=torch.float64)

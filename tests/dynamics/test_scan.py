@@ -80,10 +80,10 @@ def test_pieces_with_the_state_passed_on(form, cut: int):
 @every_type
 @pytest.mark.parametrize("carried", [False, True])
 def test_first_and_second_derivatives(form, dtype: torch.dtype, carried: bool):
-    a, b, state = (None if part is None else part.requires_grad_() for part in case(dtype, 5, carried, 2))
+    a, b, state = (None if part is None else part.requires_grad_() for part in case(dtype, 4, carried, 1))
     inputs = (a, b) if state is None else (a, b, state)
     assert gradcheck(form, inputs)
-    assert gradgradcheck(form, inputs)
+    assert gradgradcheck(form, inputs, fast_mode=True)
 
 
 def test_closed_form_of_a_constant_system():
