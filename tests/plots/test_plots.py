@@ -9,7 +9,7 @@ import pytest
 from matplotlib import dates
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from tsssm import Panel, SSMClassifier
+from tsssm import Panel, SSMClassifier, SSMForecaster
 from tsssm.data.synthetic import damped_oscillators, noisy_sines
 from tsssm.plots import (
     ForecastDisplay,
@@ -32,6 +32,12 @@ def close_figures():
 def one(times, values=None) -> Panel:
     values = np.arange(len(times), dtype=float) if values is None else values
     return Panel.from_series([(np.asarray(times), np.asarray(values))], channels=("x",))
+
+
+def band(panel: Panel, width: float = 1.0) -> Panel:
+    """Interval around the values of a panel as estimators give it."""
+    names = [f"{name}[{end}]" for end in ("lower", "upper") for name in panel.channels]
+    return panel.with_values(np.c_[panel.values - width, panel.values + width], names)
 
 
 def lines(ax) -> list[list[float]]:
@@ -64,7 +70,7 @@ def test_series_without_rows_gives_empty_axes():
     empty = panel.rows(np.zeros(2, bool))
     assert lines(plot_series(empty)) == []
     plot_events(empty)
-    plot_interval(empty, empty)
+    plot_interval(band(empty))
 
 
 def test_rug_marks_each_observation_of_each_channel():
@@ -79,7 +85,7 @@ def test_axes_are_given_back_and_used():
     _, ax = plt.subplots()
     assert plot_series(panel, ax=ax) is ax
     assert plot_events(panel, ax=ax) is ax
-    assert plot_interval(panel, panel, ax=ax) is ax
+    assert plot_interval(band(panel), ax=ax) is ax
     assert plot_channels(panel, axes=[ax])[0] is ax
 
 
@@ -87,6 +93,11 @@ def test_channel_must_be_named_where_there_are_several():
     panel, _ = damped_oscillators(1, random_state=0)
     with pytest.raises(ValueError, match="`channel` must be named"):
         plot_series(panel)
+
+
+def test_interval_must_have_two_ends():
+    with pytest.raises(ValueError, match=r"such as 'x\[lower\]'"):
+        plot_interval(one([0.0, 1.0]))
 
 
 def test_datetimes_are_drawn_in_local_time():
@@ -113,16 +124,15 @@ def test_integer_times_keep_their_origin():
 
 def test_band_breaks_at_gaps_and_shows_single_points():
     panel = one([0.0, 1, 2, 9, 20, 21, 22])
-    ax = plot_interval(panel, panel.with_values(panel.values + 1))
-    spans = sorted((p.get_extents().x0, p.get_extents().x1) for band in ax.collections for p in band.get_paths())
+    ax = plot_interval(band(panel))
+    spans = sorted((p.get_extents().x0, p.get_extents().x1) for part in ax.collections for p in part.get_paths())
     assert spans == [(0, 2), (9, 9), (20, 22)]
 
 
 def test_forecast_shows_each_part_and_limits_the_past():
     panel, _ = noisy_sines(3, random_state=1)
     past, truth = panel.rows(panel.times < 6), panel.rows(panel.times >= 6)
-    ends = truth.with_values(truth.values - 1), truth.with_values(truth.values + 1)
-    display = ForecastDisplay.from_predictions(past, truth, ends, truth=truth, coverage=0.9)
+    display = ForecastDisplay.from_predictions(past, truth, band(truth), truth=truth, coverage=0.9)
     ax = display.plot(2, context=2.0, gap=np.inf)
     assert {text.get_text() for text in ax.get_legend().get_texts()} == {
         "known",
@@ -138,7 +148,7 @@ def test_forecast_shows_each_part_and_limits_the_past():
 
 def test_imputation_opens_points_that_were_put_in():
     panel, complete = damped_oscillators(2, random_state=0)
-    ax = ImputationDisplay.from_predictions(panel, complete, (complete, complete)).plot(1, "position")
+    ax = ImputationDisplay.from_predictions(panel, complete, band(complete)).plot(1, "position")
     hidden = np.isnan(panel[1].select("position").values[:, 0])
     drawn = {line.get_label(): line.get_xdata().tolist() for line in ax.lines}
     assert drawn["put in"] == panel[1].times[hidden].tolist()
@@ -174,3 +184,12 @@ def test_curves_of_a_fitted_classifier_on_text_labels():
 def test_curves_need_two_classes():
     with pytest.raises(ValueError, match="two classes"):
         RocDisplay.from_predictions([0, 1, 2], {"a": [0.1, 0.2, 0.3]})
+
+
+def test_forecast_of_a_fitted_forecaster():
+    panel, _ = noisy_sines(8, random_state=0)
+    model = SSMForecaster(horizon=3, epochs=1, random_state=0).fit(panel)
+    display = ForecastDisplay.from_estimator(model, panel, horizon=2, coverage=0.8)
+    np.testing.assert_array_equal(display.forecast.values, model.predict(panel, 2).values)
+    np.testing.assert_array_equal(display.interval.values, model.predict_interval(panel, 2, coverage=0.8).values)
+    assert "80% interval" in [text.get_text() for text in display.plot(3).get_legend().get_texts()]

@@ -73,6 +73,18 @@ def observed(panel: Panel, series: int, channel: str | None) -> tuple[np.ndarray
     return one.times[seen], one.values[seen, 0]
 
 
+def ends(interval: Panel, series: int, channel: str | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Give encoded times and both ends of the interval of one channel of a series, by default of the only one."""
+    names = [name.removesuffix("[lower]") for name in interval.channels if name.endswith("[lower]")]
+    if channel is None and len(names) == 1:
+        channel = names[0]
+    if channel not in names:
+        came = f"got {channel!r}, and the panel has {', '.join(interval.channels[:6])}"
+        raise ValueError(explain("an interval has channels such as 'x[lower]' and 'x[upper]'", came, "Name one as 'x'"))
+    times, low = observed(interval, series, f"{channel}[lower]")
+    return times, low, observed(interval, series, f"{channel}[upper]")[1]
+
+
 def long_gap(times: np.ndarray) -> float:
     """Give the time above which a step between observations is a gap: `LONG` times their median."""
     steps = np.diff(times)

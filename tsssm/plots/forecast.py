@@ -23,8 +23,8 @@ class ForecastDisplay:
         What was known, n series.
     forecast : Panel
         n series of the channels forecast, at later times.
-    interval : (Panel, Panel), optional
-        Lower and upper end on the rows of the forecast.
+    interval : Panel, optional
+        What `predict_interval` gives, with channels such as "x[lower]" and "x[upper]".
     truth : Panel, optional
         What came.
     coverage : float, optional
@@ -42,7 +42,7 @@ class ForecastDisplay:
 
     past: Panel
     forecast: Panel
-    interval: tuple[Panel, Panel] | None = None
+    interval: Panel | None = None
     truth: Panel | None = None
     coverage: float | None = None
 
@@ -51,7 +51,7 @@ class ForecastDisplay:
         cls,
         past: Panel,
         forecast: Panel,
-        interval: tuple[Panel, Panel] | None = None,
+        interval: Panel | None = None,
         truth: Panel | None = None,
         coverage: float | None = None,
     ) -> ForecastDisplay:
@@ -63,8 +63,8 @@ class ForecastDisplay:
         cls, estimator: Any, X: Panel, horizon: Any = None, coverage: float = 0.9, truth: Panel | None = None
     ) -> ForecastDisplay:
         """Ask a fitted forecaster for the `horizon` after X; by default that of its `fit`."""
-        lower, upper = estimator.predict_interval(X, horizon, coverage=coverage)
-        return cls(X, estimator.predict(X, horizon), (lower, upper), truth, coverage)
+        interval = estimator.predict_interval(X, horizon, coverage=coverage)
+        return cls(X, estimator.predict(X, horizon), interval, truth, coverage)
 
     def plot(
         self,
@@ -98,7 +98,7 @@ class ForecastDisplay:
         plot_series(past, 0, channel, gap=gap, ax=ax, color=GREY, label="known", rug=False)
         if self.interval is not None:
             share = "interval" if self.coverage is None else f"{self.coverage:.0%} interval"
-            plot_interval(*self.interval, series, channel, gap=gap, ax=ax, label=share)
+            plot_interval(self.interval, series, channel, gap=gap, ax=ax, label=share)
         x = on_axis(self.forecast, times)
         for number, piece in enumerate(pieces(times, gap)):
             ax.plot(x[piece], values[piece], "-", color=COLORS[1], lw=1.8, label=None if number else "forecast")

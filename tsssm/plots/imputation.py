@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from tsssm.data import Panel
-from tsssm.plots.axes import COLORS, GREY, legend_above, new_axes, observed, on_axis, set_time, tidy
+from tsssm.plots.axes import COLORS, GREY, ends, legend_above, new_axes, observed, on_axis, set_time, tidy
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,8 +22,8 @@ class ImputationDisplay:
         As observed, n series.
     completed : Panel
         n series with values also where `panel` has none, at the same or at more times.
-    interval : (Panel, Panel), optional
-        Lower and upper end on the rows of `completed`.
+    interval : Panel, optional
+        What `predict_interval` gives, with channels such as "x[lower]" and "x[upper]".
     truth : Panel, optional
         Values that were hidden.
     coverage : float, optional
@@ -40,7 +40,7 @@ class ImputationDisplay:
 
     panel: Panel
     completed: Panel
-    interval: tuple[Panel, Panel] | None = None
+    interval: Panel | None = None
     truth: Panel | None = None
     coverage: float | None = None
 
@@ -49,7 +49,7 @@ class ImputationDisplay:
         cls,
         panel: Panel,
         completed: Panel,
-        interval: tuple[Panel, Panel] | None = None,
+        interval: Panel | None = None,
         truth: Panel | None = None,
         coverage: float | None = None,
     ) -> ImputationDisplay:
@@ -61,8 +61,8 @@ class ImputationDisplay:
         cls, estimator: Any, X: Panel, times: Any = None, coverage: float = 0.9, truth: Panel | None = None
     ) -> ImputationDisplay:
         """Ask a fitted imputer for the series of X at `times`; by default at their own rows."""
-        lower, upper = estimator.predict_interval(X, times=times, coverage=coverage)
-        return cls(X, estimator.predict(X, times=times), (lower, upper), truth, coverage)
+        interval = estimator.predict_interval(X, times=times, coverage=coverage)
+        return cls(X, estimator.predict(X, times=times), interval, truth, coverage)
 
     def plot(self, series: int = 0, channel: str | None = None, *, ax: Axes | None = None) -> Axes:
         """Draw one channel of a series: filled points were observed, open ones put in.
@@ -79,10 +79,10 @@ class ImputationDisplay:
         times, values = observed(self.completed, series, channel)
         x = on_axis(self.completed, times)
         if self.interval is not None:
-            low, high = (observed(end, series, channel) for end in self.interval)
+            when, low, high = ends(self.interval, series, channel)
             share = "interval" if self.coverage is None else f"{self.coverage:.0%} interval"
-            edge = on_axis(self.completed, low[0])
-            ax.fill_between(edge, low[1], high[1], color=COLORS[1], alpha=0.2, lw=0, label=share)
+            edge = on_axis(self.interval, when)
+            ax.fill_between(edge, low, high, color=COLORS[1], alpha=0.2, lw=0, label=share)
         # one line through all: it is the model that joins the points here, and says how sure it is
         ax.plot(x, values, "-", color=COLORS[1], lw=1.2)
         seen, known = observed(self.panel, series, channel)

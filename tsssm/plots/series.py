@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from tsssm.data import Panel
-from tsssm.plots.axes import COLORS, new_axes, observed, on_axis, pieces, set_time, tidy
+from tsssm.plots.axes import COLORS, ends, new_axes, observed, on_axis, pieces, set_time, tidy
 
 # More points than this are drawn as a line alone; single ones between gaps stay points.
 MANY = 150
@@ -170,8 +170,7 @@ def plot_channels(
 
 
 def plot_interval(
-    lower: Panel,
-    upper: Panel,
+    interval: Panel,
     series: int = 0,
     channel: str | None = None,
     *,
@@ -180,12 +179,12 @@ def plot_interval(
     color: str = COLORS[1],
     label: str | None = None,
 ) -> Axes:
-    """Draw the band between two panels on the same rows; it breaks at gaps as lines do.
+    """Draw an interval as a band; it breaks at gaps as lines do.
 
     Parameters
     ----------
-    lower, upper : Panel
-        The ends of the interval.
+    interval : Panel
+        What `predict_interval` gives: channels "x[lower]" and "x[upper]" for each channel "x".
     series, channel, gap, ax, color, label
         As in `plot_series`.
 
@@ -195,14 +194,16 @@ def plot_interval(
 
     Examples
     --------
-    >>> from tsssm.data.synthetic import noisy_sines
+    >>> import numpy as np
+    >>> from tsssm.data import Panel
     >>> from tsssm.plots import plot_interval
-    >>> panel, _ = noisy_sines(1, random_state=0)
-    >>> ax = plot_interval(panel.with_values(panel.values - 1), panel.with_values(panel.values + 1))
+    >>> panel = Panel.from_array(np.array([[[1.0, 2.0], [1.5, 2.5]]]), channels=("x[lower]", "x[upper]"))
+    >>> len(plot_interval(panel).collections)
+    1
     """
     ax = new_axes(ax)
-    times, low = observed(lower, series, channel)
-    x, high = on_axis(lower, times), observed(upper, series, channel)[1]
+    times, low, high = ends(interval, series, channel)
+    x = on_axis(interval, times)
     for piece in pieces(times, gap):
         if piece.stop - piece.start == 1:
             # a band of no width would not be seen
