@@ -35,8 +35,8 @@ class Covariates:
         table = statistics(panel)
         known = [column[np.isfinite(column)] for column in table.T]
         center = np.array([column.mean() if len(column) else 0.0 for column in known])
-        spread = np.array([column.std() if len(column) else 1.0 for column in known])
-        # a statistic that hardly varies would blow up rounding errors
+        spread = np.array([column.std() if len(column) else 0.0 for column in known])
+        # a statistic that hardly varies would blow up rounding errors, one that was never known must stay out
         constant = spread <= 1e-6 * np.maximum(1.0, np.abs(center))
         return cls(StaticEncoder.fit(panel.static), center, np.where(constant, np.inf, spread))
 

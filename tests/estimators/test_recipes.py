@@ -1,0 +1,76 @@
+"""Layers by short name, class and recipe, and their arguments in a search."""
+
+from __future__ import annotations
+
+import pytest
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+
+from tests.conformance.estimators import QUICK, ragged
+from tsssm import Recipe, SSMClassifier
+from tsssm.estimators.recipes import as_recipe, short_names
+from tsssm.layers import GRU, S4D, S5, Stack
+
+LABELS = ["a", "b"] * 12
+
+
+def test_short_names_cover_the_public_layers():
+    assert short_names() == {"gru": GRU, "s4d": S4D, "s5": S5}
+
+
+@pytest.mark.parametrize("layer", ["S5", S5, Recipe(S5)])
+def test_three_ways_to_say_the_same(layer):
+    assert as_recipe(layer) == Recipe(S5)
+
+
+@pytest.mark.parametrize("layer", ["mamba", "stack"])
+def test_unknown_name(layer):
+    with pytest.raises(ValueError, match="'s5'.*came.*Check the spelling"):
+        as_recipe(layer)
+
+
+def test_what_is_no_layer():
+    with pytest.raises(TypeError, match="Layer class"):
+        as_recipe(dict)
+
+
+def test_unknown_argument():
+    with pytest.raises(TypeError, match="d_states"):
+        Recipe(S5, d_states=3)
+
+
+def test_recipe_builds_with_its_arguments():
+    assert Recipe(S5, d_state=16).build(8).d_state == 16
+    assert Recipe(Stack, layer=Recipe(GRU), depth=3).build(8).blocks[2].layer.cell.hidden_size == 8
+
+
+@pytest.mark.parametrize("layer", ["s5", S5, Recipe(S5, blocks=2)])
+def test_nested_parameters(layer):
+    est = SSMClassifier(layer=layer)
+    assert est.get_params()["layer__d_state"] == 64
+    est.set_params(layer__d_state=16)
+    assert est.layer.build(4).d_state == 16
+    assert est.get_params()["layer__d_state"] == 16
+    assert clone(est).layer == est.layer
+
+
+def test_setting_an_argument_does_not_change_a_shared_recipe():
+    recipe = Recipe(S5, d_state=32)
+    SSMClassifier(layer=recipe).set_params(layer__d_state=16)
+    assert recipe.arguments == {"d_state": 32}
+
+
+def test_unknown_nested_parameter():
+    with pytest.raises(TypeError, match="d_states"):
+        SSMClassifier().set_params(layer__d_states=16)
+
+
+def test_layer_and_argument_set_together():
+    est = SSMClassifier().set_params(layer__d_state=8, layer=S4D)
+    assert est.layer == Recipe(S4D, d_state=8)
+
+
+def test_searched():
+    settings = {**QUICK, "epochs": 1}
+    search = GridSearchCV(SSMClassifier(**settings), {"layer__d_state": [8, 16]}, cv=2).fit(ragged(), LABELS)
+    assert search.best_estimator_.models_[0].layer.blocks[0].layer.d_state in (8, 16)
