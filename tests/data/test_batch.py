@@ -68,7 +68,7 @@ def along_the_batch(batch: Batch) -> list[list[tuple[int, int]]]:
     return places
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(20))
 def test_packed_rows_equal_a_plain_loop(seed: int):
     panel = random_panel(seed)
     static = np.arange(len(panel), dtype=np.float64)[:, None]
@@ -193,7 +193,7 @@ def test_a_batch_moves_as_a_whole():
     assert isinstance(batch, Batch) and batch.grid.dt.dtype == torch.float32
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(30))
 def test_layouts_do_not_overlap_and_fill_rows_best_fit(seed: int):
     rng = np.random.default_rng(seed)
     counts = rng.integers(1, rng.integers(2, 30), rng.integers(1, 25))
