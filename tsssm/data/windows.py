@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -61,8 +61,8 @@ class Windows:
         return self.source.seen
 
     def batch(self, question: Question) -> Batch:
-        """A batch of the source."""
-        return self.source.batch(question)
+        """A batch of the source; the question names windows for series."""
+        return self.source.batch(replace(question, series=self.series[question.series]))
 
     def pick(self, keep: np.ndarray) -> Windows:
         """Some of the windows."""
@@ -97,6 +97,30 @@ def tile_windows(source: Source, context: int) -> Windows:
     first = begin + place * lengths[series] // tiles[series]
     high = begin + (place + 1) * lengths[series] // tiles[series]
     return Windows(source, series, first, first, high, high, high, context)
+
+
+def cover(source: Source, context: int) -> tuple[Windows, np.ndarray]:
+    """Overlapping windows over whole series, and for each row of the source the window that answers it.
+
+    A window holds `context` observed rows and answers between its first and last quarter; those at the ends of a
+    series answer up to the ends. Rows that show nothing do not count, so that asking more moves no window.
+    """
+    observed, stride = source.seen.any(1), max(1, context // 2)
+    parts, answering, count = [], np.zeros(len(observed), np.int64), 0
+    for i, (begin, end) in enumerate(zip(source.offsets[:-1], source.offsets[1:], strict=True)):
+        if begin == end:
+            continue
+        here = begin + np.flatnonzero(observed[begin:end])
+        tiles = 1 + max(0, -(-(len(here) - context) // stride))
+        first, last = np.arange(tiles) * stride, np.minimum(np.arange(tiles) * stride + context, len(here)) - 1
+        start = np.full(tiles, begin) if tiles == 1 else np.r_[begin, here[first[1:]]]
+        stop = np.full(tiles, end) if tiles == 1 else np.r_[here[last[:-1]] + 1, end]
+        place = np.cumsum(observed[begin:end]) - observed[begin:end]
+        answering[begin:end] = count + np.clip((place - context // 4) // stride, 0, tiles - 1)
+        parts.append((np.full(tiles, i), start, stop))
+        count += tiles
+    series, start, stop = (np.concatenate(column) for column in zip(*parts, strict=True)) if parts else [observed[:0]] * 3
+    return Windows(source, series, start, start, stop, stop, stop, len(observed)), answering
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +169,7 @@ class AskAhead:
         hidden[:, list(self.known)] = False
         wanted = np.zeros_like(hidden)
         wanted[:, list(self.channels)] = (seen & asked[:, None])[:, list(self.channels)]
-        return Question(rows, counts, windows.series[numbers], hidden, wanted)
+        return Question(rows, counts, numbers, hidden, wanted)
 
     def _window(self, windows: Windows, i: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Rows of one window in the order of the run, and which of them are asked."""

@@ -3,7 +3,8 @@
 from tsssm.estimators.base import Estimator
 from tsssm.estimators.classifier import SSMClassifier
 from tsssm.estimators.forecaster import SSMForecaster
+from tsssm.estimators.imputer import SSMImputer
 from tsssm.estimators.regressor import SSMRegressor
 from tsssm.estimators.sequence_regressor import SSMSequenceRegressor
 
-__all__ = ["Estimator", "SSMClassifier", "SSMForecaster", "SSMRegressor", "SSMSequenceRegressor"]
+__all__ = ["Estimator", "SSMClassifier", "SSMForecaster", "SSMImputer", "SSMRegressor", "SSMSequenceRegressor"]

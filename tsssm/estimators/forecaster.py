@@ -21,7 +21,7 @@ from tsssm.estimators.base import Estimator
 from tsssm.estimators.horizon import asked_times, is_relative, origins
 from tsssm.estimators.judging import TO_CALIBRATE, TO_JUDGE, calibration_of, copula_of, judge, split
 from tsssm.estimators.members import Plan
-from tsssm.estimators.queries import Query, answers_of, merged, observed_rows, owners, tail
+from tsssm.estimators.queries import Answer, Query, ask_rows, collected, merged, observed_rows, owners, tail, wide
 from tsssm.estimators.roles import channel_numbers, pick_head, refuse_unknown_future, repeated, with_future
 from tsssm.models.relative import Ahead, Frame
 
@@ -185,8 +185,8 @@ class SSMForecaster(Estimator):
         self.lead_ = float(lead.max())
         return (lead if is_relative(self.horizon, panel) else np.full(len(lead), self.lead_)) / self.time_scale_
 
-    def _ask(self, X: Any, horizon: Any) -> tuple[Query, np.ndarray, np.ndarray]:
-        """The rows asked, quantiles (r, t, levels) in scaled units and leads (r,) in time scales."""
+    def _ask(self, X: Any, horizon: Any) -> tuple[Query, Answer, np.ndarray]:
+        """The rows asked, the answers there, and the time since the end of the series (r,) in time scales."""
         check_is_fitted(self, "models_")
         panel = self.tail_ if X is None else observed_rows(self._panel(X))
         seen = self._seen(panel)
@@ -208,8 +208,8 @@ class SSMForecaster(Estimator):
         wanted = np.zeros((query.panel.n_rows, len(self.channels_)), bool)
         wanted[np.ix_(query.asked, self._numbers(self.targets_))] = True
         source = self._source(query.panel)
-        quantiles = answers_of(self, source, wanted, len(self.targets_))
-        return query, quantiles[query.asked], lead / self.time_scale_
+        answer = collected(self, source, ask_rows(source, wanted), len(wanted))
+        return query, answer.rows(query.asked), lead / self.time_scale_
 
     def predict(self, X: Any = None, horizon: Any = None, statistic: str = "median") -> Panel:
         """Forecast the targets at the times asked.
@@ -236,7 +236,7 @@ class SSMForecaster(Estimator):
         if statistic not in ("median", "mean"):
             must = "`statistic` must be 'median' or 'mean'"
             raise ValueError(explain(must, f"{statistic!r} came", "Check the spelling"))
-        query, quantiles, _ = self._ask(X, horizon)
+        query, (quantiles, _), _ = self._ask(X, horizon)
         point = quantiles[..., MEDIAN] if statistic == "median" else mean_of(quantiles)
         return query.answer(self.scaling_.inverse(point, self._numbers(self.targets_)), self.targets_)
 
@@ -246,8 +246,8 @@ class SSMForecaster(Estimator):
         """Quantiles of the targets at the times asked, in channels named like "glucose[0.05]"."""
         levels = check_levels(quantiles)
         query, answer, _ = self._ask(X, horizon)
-        values = values_at(ndtri(levels), answer)
-        return self._wide(query, values, [f"{level:g}" for level in levels])
+        values = values_at(ndtri(levels), answer.quantiles)
+        return wide(query, values, self.scaling_, self.targets_, [f"{level:g}" for level in levels])
 
     def predict_interval(self, X: Any = None, horizon: Any = None, coverage: float = 0.9) -> Panel:
         """Intervals that hold the truth with a probability of `coverage`, in "glucose[lower]" and "glucose[upper]".
@@ -255,26 +255,19 @@ class SSMForecaster(Estimator):
         Split-conformal: widened or narrowed until they cover that share of held-out data at such lead times.
         """
         coverage = check_coverage(coverage)
-        query, answer, lead = self._ask(X, horizon)
-        leads = np.repeat(lead[:, None], len(self.targets_), 1)
-        return self._wide(query, self.calibration_.interval(answer, leads, coverage), ["lower", "upper"])
+        query, answer, _ = self._ask(X, horizon)
+        values = self.calibration_.interval(*answer, coverage)
+        return wide(query, values, self.scaling_, self.targets_, ["lower", "upper"])
 
     def sample_paths(self, X: Any = None, horizon: Any = None, n: int = 100, random_state: Any = None) -> np.ndarray:
         """Sample joint futures, (n, rows, targets), on the rows that `predict` answers with.
 
         A Gaussian copula joins the predictive distributions; errors are the more alike the closer their times.
         """
-        query, answer, lead = self._ask(X, horizon)
+        query, (answer, _), lead = self._ask(X, horizon)
         rng = np.random.default_rng(check_random_state(random_state).randint(2**31 - 1))
         out = np.empty((n, *answer.shape[:2]))
         for rows in np.split(np.arange(len(lead)), np.cumsum(query.panel.rows(query.asked).lengths)[:-1]):
             z = self.copula_.sample(lead[rows], n, rng)
             out[:, rows] = np.moveaxis(values_at(np.moveaxis(z, 0, -1), answer[rows]), -1, 0)
         return self.scaling_.inverse(out, self._numbers(self.targets_))
-
-    def _wide(self, query: Query, values: np.ndarray, labels: list[str]) -> Panel:
-        """A panel of several numbers for each target; values (r, t, k) in scaled units."""
-        numbers = self._numbers(self.targets_)
-        values = np.stack([self.scaling_.inverse(values[..., k], numbers) for k in range(len(labels))], -1)
-        names = tuple(f"{name}[{label}]" for name in self.targets_ for label in labels)
-        return query.answer(values.reshape(len(values), -1), names)

@@ -61,7 +61,7 @@ def asked_times(horizon: Any, panel: Panel, start: Origins) -> list[np.ndarray]:
     """
     if isinstance(horizon, (Panel, pd.DataFrame)):
         queries = as_panel(horizon)
-        horizon = {id: queries[i].stamps() for i, id in enumerate(queries.ids)}
+        horizon = {id: queries[i].stamps() for i, id in enumerate(queries.ids.tolist())}
     if isinstance(horizon, Mapping):
         own = _by_id(horizon, panel)
         asked = [
@@ -151,3 +151,13 @@ def _refuse_past(asked: list[np.ndarray], panel: Panel, start: Origins) -> None:
             first, last = panel.stamps(np.array([times[0], start.time[i]]))
             came = f"series {panel.ids[i]!r} was seen until {last}, and {first} was asked"
             raise ValueError(explain("times asked must lie after the end of a series", came, "Use SSMImputer instead"))
+
+
+def times_asked(times: Any, panel: Panel) -> list[np.ndarray]:
+    """Encoded absolute times asked of each series: an array for all, a dict by id, or a panel or table of the rows."""
+    if isinstance(times, (Panel, pd.DataFrame)):
+        queries = as_panel(times)
+        times = {id: queries[i].stamps() for i, id in enumerate(queries.ids.tolist())}
+    if isinstance(times, Mapping):
+        return [np.empty(0) if own is None else _absolute(own, panel) for own in _by_id(times, panel)]
+    return [_absolute(np.atleast_1d(times), panel)] * len(panel)

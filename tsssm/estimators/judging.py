@@ -41,11 +41,15 @@ def split(source: Source, rng: np.random.Generator) -> Split:
 
 
 class Judged(NamedTuple):
-    """Held-out answers: quantiles (r, t, levels), truths (r, t) with NaN for none, leads and origins (r,)."""
+    """Held-out answers: quantiles (r, t, levels), truths with NaN for none and leads (r, t).
+
+    `ahead` (r,) is the time since the row last shown, and `origin` (r,) a number of that row.
+    """
 
     quantiles: np.ndarray
     truth: np.ndarray
     lead: np.ndarray
+    ahead: np.ndarray
     origin: np.ndarray
 
 
@@ -53,7 +57,8 @@ def judge(estimator: Estimator, windows: Windows, task: Task, targets: list[int]
     """Ask a task's questions of windows and set the answers beside what was observed."""
     rng, parts, count = np.random.default_rng(12345), [], 0
     if not len(windows):
-        return Judged(np.empty((0, len(targets), 1)), np.empty((0, len(targets))), np.empty(0), np.empty(0))
+        none = np.empty((0, len(targets)))
+        return Judged(np.empty((*none.shape, 1)), none, none, np.empty(0), np.empty(0))
     times = windows.source.times
     for _, batch, answer in estimator._answers(windows, lambda numbers: task(windows, numbers, rng)):
         rows, place = batch.rows.cpu().numpy(), batch.place.cpu().numpy()
@@ -64,9 +69,10 @@ def judge(estimator: Estimator, windows: Windows, task: Task, targets: list[int]
         start = batch.grid.reset.flatten().cpu().numpy()[place]
         # rows asked between the same two rows shown share an origin, the row shown before them
         shown = np.maximum.accumulate(np.where(asked & ~start, 0, np.arange(len(rows))))
-        lead = np.maximum(times[rows] - times[rows[shown]], 0.0)
+        ahead = np.maximum(times[rows] - times[rows[shown]], 0.0)
+        lead = answer["lead"].reshape(-1, len(targets))[place]
         truth = np.where(wanted, truth, np.nan)
-        parts.append(Judged(quantiles[asked], truth[asked], lead[asked], shown[asked] + count))
+        parts.append(Judged(quantiles[asked], truth[asked], lead[asked], ahead[asked], shown[asked] + count))
         count += len(rows)
     return Judged(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
@@ -77,7 +83,7 @@ def calibration_of(judged: Judged) -> Calibration:
     return Calibration(
         [judged.quantiles[rows, j] for j, rows in enumerate(kept)],
         [judged.truth[rows, j] for j, rows in enumerate(kept)],
-        [judged.lead[rows] for rows in kept],
+        [judged.lead[rows, j] for j, rows in enumerate(kept)],
     )
 
 
@@ -87,4 +93,4 @@ def copula_of(judged: Judged, rng: np.random.Generator) -> Copula:
     for j, truth in enumerate(judged.truth.T):
         kept = np.isfinite(truth)
         z[kept, j] = scores_of(truth[kept], judged.quantiles[kept, j])
-    return Copula.fit(z, judged.lead, judged.origin, rng)
+    return Copula.fit(z, judged.ahead, judged.origin, rng)

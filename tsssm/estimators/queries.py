@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from tsssm.data import Panel, Source
+from tsssm.data import Panel, Scaling, Source
 from tsssm.data.batch import Question
 from tsssm.data.tasks import ranges
 from tsssm.data.windows import Windows
@@ -67,27 +68,52 @@ def merged(panel: Panel, times: list[np.ndarray], near: float) -> Query:
     return Query(every, np.concatenate(asked))
 
 
-def answers_of(estimator: Estimator, source: Source, wanted: np.ndarray, n_targets: int) -> np.ndarray:
-    """Quantiles (rows, targets, levels) in scaled units of every row that is wanted (rows, c) in any channel."""
+class Answer(NamedTuple):
+    """Quantiles (r, t, levels) in scaled units, and how far each is from what was seen (r, t), in time scales."""
 
-    def ask(series: np.ndarray) -> Question:
-        counts = source.lengths[series]
-        rows = ranges(source.offsets[series], counts)
-        return Question(rows, counts, series, wanted=wanted[rows])
+    quantiles: np.ndarray
+    lead: np.ndarray
 
-    return collected(estimator, source, ask, len(wanted), n_targets)
+    def rows(self, kept: np.ndarray) -> Answer:
+        """Some of the rows."""
+        return Answer(self.quantiles[kept], self.lead[kept])
 
 
-def collected(estimator: Estimator, source: Source | Windows, ask, rows: int, n_targets: int) -> np.ndarray:
-    """Answers of all batches by row of the source, (rows, targets, levels); NaN in rows that nobody asked."""
-    out: np.ndarray | None = None
+def ask_rows(source: Source | Windows, wanted: np.ndarray, answering: np.ndarray | None = None) -> Callable:
+    """Questions that show all there is and ask for the entries `wanted` (rows, c).
+
+    Where windows overlap, `answering` (rows,) is the window that a row is asked of.
+    """
+
+    def ask(numbers: np.ndarray) -> Question:
+        counts = source.lengths[numbers]
+        rows = ranges(source.offsets[numbers], counts)
+        mine = wanted[rows]
+        if answering is not None:
+            mine = mine & (answering[rows] == np.repeat(numbers, counts))[:, None]
+        return Question(rows, counts, numbers, wanted=mine)
+
+    return ask
+
+
+def collected(estimator: Estimator, source: Source | Windows, ask: Callable, rows: int) -> Answer:
+    """Answers of all batches by row of the source; NaN in rows that nobody asked."""
+    out: Answer | None = None
     for _, batch, answer in estimator._answers(source, ask):
-        quantiles = answer["quantiles"]
-        flat = quantiles.reshape(-1, *quantiles.shape[2:])
-        if out is None:
-            # one row more for the blank row that stands for series without any
-            out = np.full((rows + 1, *flat.shape[1:]), np.nan)
         place, number = batch.place.cpu().numpy(), batch.rows.cpu().numpy()
         asked = batch.wanted.flatten(0, 1).any(1).cpu().numpy()[place]
-        out[number[asked]] = flat[place[asked]]
-    return out[:rows]
+        found = [part.reshape(-1, *part.shape[2:])[place[asked]] for part in (answer["quantiles"], answer["lead"])]
+        if out is None:
+            # one row more for the blank row that stands for series without any
+            out = Answer(*(np.full((rows + 1, *part.shape[1:]), np.nan) for part in found))
+        for column, part in zip(out, found, strict=True):
+            column[number[asked]] = part
+    return Answer(np.empty((0, 0, 0)), np.empty((0, 0))) if out is None else out.rows(np.arange(rows))
+
+
+def wide(query: Query, values: np.ndarray, scaling: Scaling, names: Sequence[str], labels: Sequence[str]) -> Panel:
+    """A panel of several numbers for each target; values (r, t, k) in scaled units."""
+    numbers = [query.panel.channels.index(name) for name in names]
+    values = np.stack([scaling.inverse(values[..., k], numbers) for k in range(len(labels))], -1)
+    channels = tuple(f"{name}[{label}]" for name in names for label in labels)
+    return query.answer(values.reshape(len(values), -1), channels)

@@ -21,11 +21,12 @@ FAR = 1e4
 
 
 class Reference(NamedTuple):
-    """What the answers at each row are relative to, (b, l, c), and what the layers are told, (b, l, i)."""
+    """What the answers at each row are relative to, how far off it lies in time, (b, l, c), and inputs (b, l, i)."""
 
     start: Tensor
     mean: Tensor
     spread: Tensor
+    lead: Tensor
     inputs: Tensor
 
 
@@ -83,9 +84,8 @@ class Relative(Model):
     def reference(self, batch: Batch) -> Reference:
         """What the answers are relative to, from what the batch shows."""
 
-    def _run(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    def _run(self, batch: Batch, reference: Reference) -> tuple[Tensor, Tensor, Tensor]:
         """Features, location x0 + g (m - x0) and spread of each row."""
-        reference = self.reference(batch)
         grid, dtype = batch.grid, batch.values.dtype
         gap = held_gap(grid.dt, grid.reset, grid.active).log1p().unsqueeze(-1)
         series = batch.static[grid.segment().clamp_min(0)]
@@ -96,14 +96,16 @@ class Relative(Model):
         return features, start + self.pull(features) * (mean - start), size
 
     def loss(self, batch: Batch) -> Tensor:
-        features, location, size = self._run(batch)
+        features, location, size = self._run(batch, self.reference(batch))
         target = ((batch.target[..., self.targets] - location) / size).clamp(-FAR, FAR)
         return self.head.loss(features, replace(batch, target=target, wanted=batch.wanted[..., self.targets]))
 
     def predict(self, batch: Batch) -> dict[str, Tensor]:
-        features, location, size = self._run(batch)
+        reference = self.reference(batch)
+        features, location, size = self._run(batch, reference)
         quantiles = self.head.predict(features, batch)["quantiles"]
-        return {"quantiles": location.unsqueeze(-1) + size.unsqueeze(-1) * quantiles}
+        quantiles = location.unsqueeze(-1) + size.unsqueeze(-1) * quantiles
+        return {"quantiles": quantiles, "lead": reference.lead[..., self.targets]}
 
 
 class Ahead(Relative):
@@ -144,7 +146,7 @@ class Ahead(Relative):
             size.log(),
             rough.log(),
         ]
-        return Reference(torch.where(now >= 0, last, mean), mean, size, torch.cat(inputs, -1))
+        return Reference(torch.where(now >= 0, last, mean), mean, size, since, torch.cat(inputs, -1))
 
 
 class Between(Relative):
@@ -176,11 +178,13 @@ class Between(Relative):
             limit((z - mean) / size) * future,
             past * torch.exp(-since / 10.0) + since.log1p(),
             future * torch.exp(-until / 10.0) + until.log1p(),
-            torch.minimum(since, until).log1p(),
+            torch.where(past & future, torch.minimum(since, until), 0.0).log1p(),
             limit(mean),
             size.log(),
         ]
-        return Reference(line, mean, size, torch.cat(inputs, -1))
+        # with a neighbour on one side alone, that one counts
+        near = torch.where(past & future, torch.minimum(since, until), torch.maximum(since, until))
+        return Reference(line, mean, size, near, torch.cat(inputs, -1))
 
 
 def nearest(values: Tensor, observed: Tensor, grid: Grid) -> tuple[Tensor, Tensor, Tensor]:
