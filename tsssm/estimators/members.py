@@ -103,6 +103,8 @@ def training_of(plan: Plan, estimator: Estimator, seed: int) -> Training:
         epochs=epochs,
         lr=estimator.lr,
         batch_size=estimator.batch_size,
+        # the rate falls to the end of the schedule, so a short pause in the middle is no reason to stop
+        patience=max(10, epochs // 3),
         device=pick_device(estimator.device),
         random_state=seed,
         verbose=estimator.verbose,

@@ -55,7 +55,8 @@ class Training:
         Largest norm of a gradient.
     device : str
     random_state : int
-        Seed of batches, tasks and dropout. On a CPU two fits with one seed are equal to the bit.
+        Seed of batches and tasks; dropout and first weights follow torch's seed. With both set two fits on a CPU are
+        equal to the bit.
     verbose : int
         0 shows nothing, 1 a bar where the output is a terminal.
 
@@ -99,7 +100,7 @@ class Training:
                 losses = []
                 for series in self._batches(train, rng):
                     for group, top in zip(optimizer.param_groups, tops, strict=True):
-                        group["lr"] = top * schedule(done / steps)
+                        group["lr"] = top * schedule(min(1.0, done / steps))
                     losses.append(self._step(model, optimizer, train[0].batch(task(train[0], series, rng))))
                     average.update(model, done)
                     done += 1
@@ -107,7 +108,7 @@ class Training:
                 if len(valid[1]):
                     with average.swapped(model):
                         history.valid.append(self.score(model, task, valid))
-                        if history.valid[-1] <= min(history.valid):
+                        if history.valid[-1] <= np.nanmin(history.valid):
                             history.best, best = epoch, snapshot(model)
                 progress.epoch(epoch, history.train[-1], history.valid[-1] if history.valid else None)
                 if history.valid and epoch - history.best >= self.patience:
