@@ -9,7 +9,7 @@ import pytest
 from matplotlib import dates
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from tsssm import Panel, SSMClassifier, SSMForecaster
+from tsssm import Panel, SSMClassifier, SSMForecaster, SSMImputer
 from tsssm.data.synthetic import damped_oscillators, noisy_sines
 from tsssm.plots import (
     ForecastDisplay,
@@ -193,3 +193,13 @@ def test_forecast_of_a_fitted_forecaster():
     np.testing.assert_array_equal(display.forecast.values, model.predict(panel, 2).values)
     np.testing.assert_array_equal(display.interval.values, model.predict_interval(panel, 2, coverage=0.8).values)
     assert "80% interval" in [text.get_text() for text in display.plot(3).get_legend().get_texts()]
+
+
+def test_imputation_of_a_fitted_imputer_at_own_rows_and_at_others():
+    panel, _ = damped_oscillators(8, random_state=0)
+    model = SSMImputer(epochs=1, d_model=8, random_state=0).fit(panel)
+    display = ImputationDisplay.from_estimator(model, panel)
+    np.testing.assert_allclose(display.completed.values, model.transform(panel).values, rtol=1e-6)
+    ax = ImputationDisplay.from_estimator(model, panel, times=[1.0, 2.5], coverage=0.8).plot(2, "position")
+    put_in = next(line for line in ax.lines if line.get_label() == "put in")
+    assert put_in.get_xdata().tolist() == [1.0, 2.5]

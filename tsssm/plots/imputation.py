@@ -61,6 +61,7 @@ class ImputationDisplay:
         cls, estimator: Any, X: Panel, times: Any = None, coverage: float = 0.9, truth: Panel | None = None
     ) -> ImputationDisplay:
         """Ask a fitted imputer for the series of X at `times`; by default at their own rows."""
+        times = X if times is None else times
         interval = estimator.predict_interval(X, times=times, coverage=coverage)
         return cls(X, estimator.predict(X, times=times), interval, truth, coverage)
 

@@ -1,0 +1,1 @@
+"""Accuracy on real data beside plain models: each file is one command that prints a table."""
