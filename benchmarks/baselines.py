@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.dummy import DummyClassifier
-from sklearn.linear_model import RidgeClassifierCV, RidgeCV
+from sklearn.linear_model import RidgeClassifierCV
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from tsssm.data import Panel
 from tsssm.demo.baselines import gradient_boosting, logistic_regression
-from tsssm.demo.guesses import last_value, leads
 
 
 class Resampled(TransformerMixin, BaseEstimator):
@@ -97,59 +95,6 @@ class Prior(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X: Panel) -> np.ndarray:
         """Give the shares."""
         return self.dummy_.predict_proba(np.zeros((len(X), 1)))
-
-
-@dataclass(frozen=True, eq=False)
-class LastRidge:
-    """Ridge regression of a channel on the last observations of all channels, their ages and the lead time.
-
-    Parameters
-    ----------
-    models : list
-        One fitted regression a channel.
-    lags : int
-        How many observations of each channel are read.
-    season : tuple of float
-        Periods, in encoded time, whose sine and cosine at the time asked are read as well.
-    """
-
-    models: list
-    lags: int
-    season: tuple[float, ...] = ()
-
-    @classmethod
-    def fit(cls, past: Panel, future: Panel, lags: int = 6, season: tuple[float, ...] = ()) -> LastRidge:
-        """Fit the change from the last value on training windows."""
-        empty = cls([], lags, season)
-        table, base, models = empty._table(past, future), last_value(past, future), []
-        for channel in range(past.shape[1]):
-            known = np.isfinite(future.values[:, channel] - base[:, channel])
-            model = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-1, 4, 6)))
-            models.append(model.fit(table[known], (future.values - base)[known, channel]))
-        return cls(models, lags, season)
-
-    def __call__(self, past: Panel, asked: Panel) -> np.ndarray:
-        """Give the values at the rows asked, (rows, c)."""
-        table = self._table(past, asked)
-        return last_value(past, asked) + np.stack([model.predict(table) for model in self.models], 1)
-
-    def _table(self, past: Panel, asked: Panel) -> np.ndarray:
-        parts = [self._recent(past)[np.repeat(np.arange(len(past)), asked.lengths)], leads(past, asked)[:, None]]
-        angle = 2 * np.pi * asked.times[:, None] / np.array(self.season)[None]
-        table = np.concatenate([*parts, np.sin(angle), np.cos(angle)], 1)
-        # what follows the last value depends on how far ahead is asked
-        return np.concatenate([table, parts[0] * np.sqrt(parts[1])], 1)
-
-    def _recent(self, past: Panel) -> np.ndarray:
-        """Last values of each channel and their ages, (n, 2 * c * lags): what is missing is 0, as is the change."""
-        out = np.zeros((len(past), past.shape[1], 2, self.lags))
-        for i, (times, values) in enumerate(past):
-            for channel in range(past.shape[1]):
-                rows = np.flatnonzero(np.isfinite(values[:, channel]))[-self.lags :]
-                if len(rows):
-                    out[i, channel, 0, -len(rows) :] = values[rows, channel]
-                    out[i, channel, 1, -len(rows) :] = times[-1] - times[rows]
-        return out.reshape(len(past), -1)
 
 
 def timed(fit: Callable[[], Any]) -> tuple[Any, float]:

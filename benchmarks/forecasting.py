@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from benchmarks.baselines import LastRidge, timed
+from benchmarks.baselines import timed
 from benchmarks.report import made_with, table
 from tsssm.data import Panel
 from tsssm.datasets import load_cgm, load_ushcn
 from tsssm.demo.forecasts import split
-from tsssm.demo.guesses import Band, Guess, Mean, Seasonal, last_value
+from tsssm.demo.guesses import Band, Guess, LastRidge, Mean, Seasonal, last_value
 from tsssm.demo.windows import backtest, thin
 from tsssm.estimators import SSMForecaster
 

@@ -1,6 +1,10 @@
-"""Sphinx: `pip install -e ".[docs,plot]"`, then `python -m sphinx -W docs docs/_build`."""
+"""Sphinx: `pip install -e ".[docs,plot]"`, then `python -m sphinx docs docs/_build`."""
 
 from __future__ import annotations
+
+import re
+
+from sphinx.application import Sphinx
 
 import tsssm
 
@@ -17,3 +21,20 @@ autodoc_typehints = "none"
 numpydoc_show_class_members = False
 myst_enable_extensions = ["dollarmath"]
 nb_execution_mode = "off"
+# scikit-learn's own docstrings refer to pages of theirs
+suppress_warnings = ["ref.ref"]
+
+
+def setup(app: Sphinx) -> None:
+    """Docstrings are written to be read as text: stars and bars in shapes and equations are no markup."""
+    app.connect("autodoc-process-docstring", escape, priority=400)
+
+
+def escape(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Escape stars and bars outside literals and examples."""
+    for i, line in enumerate(lines):
+        if not line.lstrip().startswith((">>>", "...")):
+            parts = re.split(r"(`+[^`]*`+)", line)
+            lines[i] = "".join(
+                part if part.startswith("`") else re.sub(r"(?<!\\)([*|])", r"\\\1", part) for part in parts
+            )

@@ -13,7 +13,7 @@ from tsssm.datasets import load_cgm, load_physionet2012
 from tsssm.demo import __main__ as demo
 from tsssm.demo.baselines import SummaryTable, gradient_boosting, logistic_regression
 from tsssm.demo.forecasts import forecasts, score, split
-from tsssm.demo.guesses import Band, Mean, Seasonal, last_value, leads
+from tsssm.demo.guesses import Band, LastRidge, Mean, Seasonal, last_value, leads
 from tsssm.demo.mortality import mortality
 from tsssm.demo.page import Section, Table, write_page
 from tsssm.demo.windows import backtest, thin
@@ -39,7 +39,13 @@ def test_mortality_has_all_rows_and_pictures(tmp_path):
 def test_forecasts_have_all_rows_and_pictures():
     part = forecasts(load_cgm()[:8], epochs=1)
     names = [row[0] for row in part.tables[0].rows]
-    assert names == ["S5, 1 member", "last value", "same time the day before", "mean of training"]
+    assert names == [
+        "S5, 1 member",
+        "last value",
+        "same time the day before",
+        "mean of training",
+        "ridge on the last observations",
+    ]
     assert len(part.pictures) == 2
     part.to_html()
 
@@ -90,6 +96,16 @@ def test_guesses_by_hand():
     assert Seasonal(3.0, 0.5)(past, asked)[:, 0].tolist() == [5, 7, 5]
     assert Seasonal(3.5, 0.2)(past, asked)[:, 0].tolist() == [7, 7, 7]
     assert Mean(np.array([4.0]))(past, asked)[:, 0].tolist() == [4, 4, 4]
+
+
+def test_ridge_finds_a_straight_line_and_a_cycle():
+    times = np.sort(np.random.default_rng(0).uniform(0, 200, 400))
+    line, wave = series((times, 3 * times)), series((times, np.sin(times)))
+    for panel, season in ((line, ()), (wave, (2 * np.pi,))):
+        past, future = backtest(panel, 20.0, 2.0, every=1.0)
+        ridge = LastRidge.fit(past[:120], future[:120], season=season)
+        error = ridge(past[120:], future[120:]) - future[120:].values
+        assert np.abs(error).mean() < 0.25 * np.abs(last_value(past[120:], future[120:]) - future[120:].values).mean()
 
 
 def test_band_has_its_coverage_at_each_lead():

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tsssm.data import Panel
-from tsssm.demo.guesses import Band, Guess, Mean, Seasonal, last_value
+from tsssm.demo.guesses import Band, Guess, LastRidge, Mean, Seasonal, last_value
 from tsssm.demo.page import Picture, Section, Table
 from tsssm.demo.windows import backtest, thin
 from tsssm.estimators import SSMForecaster
@@ -39,12 +39,13 @@ def score(truth: Panel, point: np.ndarray, low: np.ndarray, high: np.ndarray) ->
     return f"{size[0]:.1f}", f"{size[1]:.1f}", f"{inside:.1%}", f"{np.mean(high - low):.0f}"
 
 
-def guesses(train: Panel) -> dict[str, Guess]:
+def guesses(train: Panel, known: tuple[Panel, Panel]) -> dict[str, Guess]:
     """Give the plain forecasts that stand beside the model."""
     return {
         "last value": last_value,
         "same time the day before": Seasonal(24 * HOUR, HOUR),
         "mean of training": Mean(np.nanmean(train.values, axis=0)),
+        "ridge on the last observations": LastRidge.fit(*known, season=(24 * HOUR,)),
     }
 
 
@@ -65,7 +66,7 @@ def forecasts(
     name = f"S5, {members} member{'s' * (members > 1)}"
     rows = [(name, *score(future, forecast.values, *interval.values.T[:, :, None]), f"{seconds:.1f}")]
     known = backtest(train, **WINDOWS)
-    for name, guess in guesses(train).items():
+    for name, guess in guesses(train, known).items():
         point, half = guess(past, future), Band.fit(guess, *known, COVERAGE).half_width(past, future)
         rows.append((name, *score(future, point, point - half, point + half), "0.0"))
     columns = ("model", "MAE [mg/dL]", "RMSE [mg/dL]", "coverage of 90 %", "mean width", "fit [s]")
@@ -77,17 +78,22 @@ def forecasts(
     )
     display = ForecastDisplay.from_predictions(past, forecast, interval, future, COVERAGE)
     pictures = [
-        Picture(draw_people(test), "The people not trained on; a line breaks where the sensor was silent."),
+        Picture(
+            draw_people(test), "The last week of the people not trained on; a line breaks where the sensor was silent."
+        ),
         Picture(draw_forecasts(display), "Forecasts from six cuts, chosen at even steps among all of them."),
     ]
     return Section("Glucose, two hours ahead", text, [Table(columns, rows)], pictures)
 
 
 def draw_people(panel: Panel) -> Figure:
-    """Draw the series one under another."""
+    """Draw the last week of each series, one under another."""
     figure, axes = plt.subplots(len(panel), 1, figsize=(8.4, 1.5 * len(panel)), squeeze=False, layout="constrained")
     for i, ax in enumerate(axes[:, 0]):
-        plot_series(panel, i, gap=HOUR, ax=ax, rug=False).set(ylabel="mg/dL", xlabel="")
+        one = panel[i]
+        plot_series(one.rows(one.times > one.times[-1] - 168 * HOUR), gap=HOUR, ax=ax, rug=False).set(
+            ylabel="mg/dL", xlabel=""
+        )
         ax.set_title(f"{panel.ids[i]}, {panel.static['diagnosis'].iloc[i]}", fontsize="small", loc="left")
     return figure
 
