@@ -21,11 +21,23 @@ from tsssm.estimators.base import Estimator
 from tsssm.estimators.horizon import asked_times, is_relative, origins
 from tsssm.estimators.judging import TO_CALIBRATE, TO_JUDGE, calibration_of, copula_of, judge, split
 from tsssm.estimators.members import Plan
-from tsssm.estimators.queries import Answer, Query, ask_rows, collected, merged, observed_rows, owners, tail, wide
+from tsssm.estimators.queries import (
+    Answer,
+    Query,
+    as_array,
+    ask_rows,
+    collected,
+    is_table,
+    merged,
+    observed_rows,
+    owners,
+    tail,
+    wide,
+)
 from tsssm.estimators.roles import channel_numbers, pick_head, refuse_unknown_future, repeated, with_future
 from tsssm.models.relative import Ahead, Frame
 
-STEPS = 400
+STEPS = 280
 
 
 class SSMForecaster(Estimator):
@@ -48,7 +60,7 @@ class SSMForecaster(Estimator):
         The backbone, as in `SSMClassifier`.
     head : {"quantile", "gaussian", "student_t"}, default "quantile"
         Family of the predictive distributions.
-    context : int, default 256
+    context : int, default 512
         Most rows of a series that are looked at.
     epochs, lr, batch_size, members, warm_start, n_jobs, device, random_state, verbose
         As in `SSMClassifier`; a batch holds up to `batch_size` stretches of series.
@@ -91,10 +103,10 @@ class SSMForecaster(Estimator):
         depth: int = 2,
         dropout: float = 0.1,
         head: str = "quantile",
-        context: int = 256,
+        context: int = 512,
         epochs: int | None = None,
         lr: float = 0.002,
-        batch_size: int = 32,
+        batch_size: int = 16,
         members: int = 1,
         warm_start: bool = False,
         n_jobs: int | None = None,
@@ -211,7 +223,7 @@ class SSMForecaster(Estimator):
         answer = collected(self, source, ask_rows(source, wanted), len(wanted))
         return query, answer.rows(query.asked), lead / self.time_scale_
 
-    def predict(self, X: Any = None, horizon: Any = None, statistic: str = "median") -> Panel:
+    def predict(self, X: Any = None, horizon: Any = None, statistic: str = "median") -> Panel | np.ndarray:
         """Forecast the targets at the times asked.
 
         Parameters
@@ -225,8 +237,9 @@ class SSMForecaster(Estimator):
 
         Returns
         -------
-        Panel
-            The series of X with the rows asked and the channels `targets_`.
+        Panel or ndarray
+            The series of X with the rows asked and the channels `targets_`; for X an array, an array (n, rows) or
+            (n, rows, targets) where all series are asked as many rows.
 
         Raises
         ------
@@ -238,7 +251,8 @@ class SSMForecaster(Estimator):
             raise ValueError(explain(must, f"{statistic!r} came", "Check the spelling"))
         query, (quantiles, _), _ = self._ask(X, horizon)
         point = quantiles[..., MEDIAN] if statistic == "median" else mean_of(quantiles)
-        return query.answer(self.scaling_.inverse(point, self._numbers(self.targets_)), self.targets_)
+        out = query.answer(self.scaling_.inverse(point, self._numbers(self.targets_)), self.targets_)
+        return as_array(out, np.asarray(X).ndim) if is_table(X) and len(np.unique(out.lengths)) == 1 else out
 
     def predict_quantiles(
         self, X: Any = None, horizon: Any = None, quantiles: Sequence[float] = (0.05, 0.5, 0.95)

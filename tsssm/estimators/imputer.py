@@ -14,14 +14,15 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from tsssm.data import HidePoints, Panel, Source, StaticEncoder
 from tsssm.data.calendar import Calendar
-from tsssm.data.windows import Windows, cover, small_spreads, tile_windows
+from tsssm.data.windows import cover, small_spreads, tile_windows
 from tsssm.estimators.answers import MEDIAN, check_coverage, check_levels, values_at
 from tsssm.estimators.base import Estimator
 from tsssm.estimators.horizon import times_asked
 from tsssm.estimators.judging import TO_CALIBRATE, TO_JUDGE, calibration_of, judge
 from tsssm.estimators.members import Plan
-from tsssm.estimators.queries import Answer, Query, ask_rows, collected, merged, observed_rows, wide
+from tsssm.estimators.queries import Answer, Query, as_array, ask_rows, collected, is_table, merged, observed_rows, wide
 from tsssm.estimators.roles import pick_head, repeated
+from tsssm.heads.rows import LEVELS
 from tsssm.models.relative import Between, Frame
 
 STEPS = 300
@@ -134,10 +135,9 @@ class SSMImputer(TransformerMixin, Estimator):
     def _completed(self, panel: Panel, wanted: np.ndarray) -> Answer:
         """Answers for the entries `wanted` (rows, c) of a panel; NaN in rows without any."""
         source = self._source(panel)
-        windows: Windows
         windows, answering = cover(source, self.context)
         if not len(windows):
-            return Answer(np.empty((0, panel.shape[1], 11)), np.empty((0, panel.shape[1])))
+            return Answer(np.empty((0, panel.shape[1], len(LEVELS))), np.empty((0, panel.shape[1])))
         return collected(self, windows, ask_rows(windows, wanted, answering), panel.n_rows)
 
     def transform(self, X: Any) -> Any:
@@ -163,14 +163,8 @@ class SSMImputer(TransformerMixin, Estimator):
         if missing.any():
             answer = self._completed(panel, missing)
             values[missing] = self.scaling_.inverse(answer.quantiles[..., MEDIAN])[missing]
-        if isinstance(X, Panel) or not self._tabular(X, panel):
-            return panel.with_values(values)
-        return values.reshape(np.shape(X))
-
-    def _tabular(self, X: Any, panel: Panel) -> bool:
-        """Whether X has the shape of an array, with a row for each series."""
-        shape = np.shape(X)
-        return len(shape) in (2, 3) and shape[0] == len(panel) and int(np.prod(shape)) == panel.values.size
+        filled = panel.with_values(values)
+        return as_array(filled, np.asarray(X).ndim) if is_table(X) else filled
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Names of what `transform` gives: those of the columns of a table, or the channels."""
@@ -189,21 +183,23 @@ class SSMImputer(TransformerMixin, Estimator):
         known = self.scaling_.transform(query.panel.values[query.asked])
         return query, Answer(np.where(np.isnan(known)[..., None], answer.quantiles, known[..., None]), answer.lead)
 
-    def predict(self, X: Any, times: Any) -> Panel:
+    def predict(self, X: Any, times: Any = None) -> Any:
         """Values of all channels at any times: the median where nothing was observed.
 
         Parameters
         ----------
         X : Panel or what `as_panel` takes
             What was observed.
-        times : array, dict of arrays by id, Panel or long table
-            Absolute times, for all series or each.
+        times : array, dict of arrays by id, Panel or long table, optional
+            Absolute times, for all series or each; the rows of X, as `transform` gives them, if not given.
 
         Returns
         -------
         Panel
             The series of X with the rows asked.
         """
+        if times is None:
+            return self.transform(X)
         query, answer = self._ask(X, times)
         return query.answer(self.scaling_.inverse(answer.quantiles[..., MEDIAN]), query.panel.channels)
 

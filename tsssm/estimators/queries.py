@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from tsssm.data import Panel, Scaling, Source
+from tsssm.data.arrays import is_series_list
 from tsssm.data.batch import Question
+from tsssm.data.frames import is_long
 from tsssm.data.tasks import ranges
 from tsssm.data.windows import Windows
 
@@ -27,6 +29,17 @@ class Query(NamedTuple):
         """A panel of the asked rows with other channels; values (asked rows, channels)."""
         rows = self.panel.rows(self.asked)
         return rows.with_values(values, channels)
+
+
+def is_table(X: Any) -> bool:
+    """Whether X is an array or a table with one row a series, so that answers should be an array as well."""
+    return not (X is None or isinstance(X, Panel) or is_long(X) or is_series_list(X))
+
+
+def as_array(panel: Panel, ndim: int) -> np.ndarray:
+    """Values of series of one length as (n, l), or (n, l, c) where there are several channels or `ndim` is 3."""
+    values = panel.values.reshape(len(panel), -1, len(panel.channels))
+    return values[:, :, 0] if ndim == 2 and values.shape[2] == 1 else values
 
 
 def observed_rows(panel: Panel) -> Panel:
