@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from sklearn.base import ClassifierMixin
-from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils import assert_all_finite, check_consistent_length, column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
@@ -144,6 +144,8 @@ class SSMClassifier(ClassifierMixin, Estimator):
             )
         y = column_or_1d(y, warn=True)
         check_consistent_length(panel, y)
+        if y.dtype.kind == "f":
+            assert_all_finite(y, input_name="y")
         check_classification_targets(y)
         classes, number = np.unique(y, return_inverse=True)
         if self.warm_start and "models_" in vars(self):
