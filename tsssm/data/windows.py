@@ -145,6 +145,8 @@ class AskAhead:
         Most cuts of a window. By default as many as ask for half the rows shown.
     cold : float
         Share of windows that are also asked from nothing.
+    late : float
+        Share of a window before which there is no cut: forecasts from little are rarely asked.
     """
 
     horizon: np.ndarray
@@ -153,6 +155,7 @@ class AskAhead:
     most: int = 24
     cuts: int | None = None
     cold: float = 0.05
+    late: float = 0.125
 
     def __call__(self, windows: Windows, numbers: np.ndarray, rng: np.random.Generator) -> Question:
         pieces: list[np.ndarray] = []
@@ -175,13 +178,13 @@ class AskAhead:
         """Rows of one window in the order of the run, and which of them are asked."""
         source, stop = windows.source, int(windows.stop[i])
         horizon = self.horizon[windows.series[i]]
-        end = int(rng.integers(windows.low[i], windows.high[i] + 1))
-        begin = max(int(windows.first[i]), end - windows.context)
+        first, high = int(windows.first[i]), int(windows.high[i])
+        end = int(rng.integers(min(high, max(int(windows.low[i]), first + int(self.late * (high - first)))), high + 1))
+        begin = max(first, end - windows.context)
         if self.known and rng.random() < self.cold:
             begin = end
         after = len(self._after(source, end, begin, stop, horizon, rng))
-        # no sooner than an eighth into the window: forecasts from little are easy to learn and rarely asked
-        least = max(int(windows.earliest[i]), begin + (end - begin) // 8 + 1)
+        least = max(int(windows.earliest[i]), begin + int(self.late * (end - begin)) + 1)
         count = 1 if self.known else max(1, (end - begin) // (2 * after))
         more = rng.integers(min(least, end), end + 1, size=(count if self.cuts is None else min(count, self.cuts)) - 1)
         if not self.known and begin >= windows.earliest[i] and rng.random() < self.cold:

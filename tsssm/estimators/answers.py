@@ -82,7 +82,10 @@ class Copula:
     @classmethod
     def fit(cls, z: np.ndarray, lead: np.ndarray, group: np.ndarray, rng: np.random.Generator) -> Copula:
         """Learn from scores (r, t), NaN where unknown, of rows in groups that share an origin."""
-        z = (z - np.nanmean(z, 0)) / np.maximum(np.nanstd(z, 0), 1e-9) if np.isfinite(z).any() else z
+        for column in z.T:
+            if (known := np.isfinite(column)).any():
+                column -= column[known].mean()
+                column /= max(column[known].std(), 1e-9)
         correlation = np.eye(z.shape[1])
         for a in range(z.shape[1]):
             for b in range(a):

@@ -26,6 +26,8 @@ class Calibration:
         What was observed.
     lead : list of ndarray, (r_j,)
         How far each was from what was seen, in time scales.
+    least : float, default 0
+        Least factor of the half-widths: 1 keeps intervals from being narrowed.
 
     References
     ----------
@@ -36,6 +38,7 @@ class Calibration:
     quantiles: list[np.ndarray]
     truth: list[np.ndarray]
     lead: list[np.ndarray]
+    least: float = 0.0
 
     def interval(self, quantiles: np.ndarray, lead: np.ndarray, coverage: float) -> np.ndarray:
         """Bounds (r, t, 2) for answers (r, t, levels) at leads (r, t).
@@ -65,7 +68,7 @@ class Calibration:
         for k in range(len(factor)):
             mine = score[of == k]
             factor[k] = conformal_quantile(mine, coverage) if len(mine) >= ENOUGH // 2 else everything
-        return factor[np.searchsorted(edges, lead, side="left")]
+        return np.maximum(factor, self.least)[np.searchsorted(edges, lead, side="left")]
 
 
 def conformal_quantile(score: np.ndarray, coverage: float) -> float:

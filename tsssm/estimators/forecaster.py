@@ -19,7 +19,7 @@ from tsssm.errors import explain
 from tsssm.estimators.answers import MEDIAN, check_coverage, check_levels, mean_of, values_at
 from tsssm.estimators.base import Estimator
 from tsssm.estimators.horizon import asked_times, is_relative, origins
-from tsssm.estimators.judging import TO_CALIBRATE, TO_JUDGE, calibration_of, copula_of, judge, split
+from tsssm.estimators.judging import ENOUGH_SERIES, TO_CALIBRATE, TO_JUDGE, calibration_of, copula_of, judge, split
 from tsssm.estimators.members import Plan
 from tsssm.estimators.queries import (
     Answer,
@@ -138,7 +138,8 @@ class SSMForecaster(Estimator):
         windows, task = self._held_out
         del self._held_out
         judged = judge(self, windows, task, self._numbers(self.targets_))
-        self.calibration_ = calibration_of(judged)
+        # what comes later in the same series is not quite like what came before: intervals are not narrowed for it
+        self.calibration_ = calibration_of(judged, least=0.0 if len(self.tail_) >= ENOUGH_SERIES else 1.0)
         self.copula_ = copula_of(judged, np.random.default_rng(0))
 
     def _plan(self, panel: Panel, y: Any) -> Plan:
@@ -163,11 +164,10 @@ class SSMForecaster(Estimator):
         held = split(source, rng).first
         train = cut_windows(source, source.offsets[:-1], held, self.context)
         judges = cut_windows(source, held, source.offsets[1:], self.context)
-        # a window that starts where the held-out part does would have nothing to show
         judges = judges.pick(np.sort(rng.permutation(len(judges))[:TO_CALIBRATE]))
         windows = join([train, judges])
         task = AskAhead(lead, targets, known)
-        self._held_out = (judges, AskAhead(lead, targets, known, cuts=8, cold=0.0))
+        self._held_out = (judges, AskAhead(lead, targets, known, cuts=8, cold=0.0, late=0.5))
         frame = Frame(panel.shape[1], targets, known, source.static.shape[1], self.calendar_.n_features)
         floor = torch.from_numpy(small_spreads(tile_windows(source, self.context))).float()
         backbone, d_model = self._backbone(), self.d_model

@@ -113,7 +113,9 @@ def _resolve(horizon: Any, panel: Panel, origin: float, gap: float) -> np.ndarra
 
 def _leads(horizon: Any, panel: Panel, gap: float) -> np.ndarray:
     """Durations from the end of a series to its next steps, up to a number of them or up to a duration."""
-    steps = horizon if isinstance(horizon, Integral) else _span(horizon, panel) / gap
+    # NumPy counts its timedeltas among the integers
+    counted = isinstance(horizon, Integral) and not isinstance(horizon, SPANS)
+    steps = horizon if counted else _span(horizon, panel) / gap
     if not steps > 0:
         raise ValueError(explain(f"`horizon` must be {FORMS}", f"{horizon!r} came", "Ask for at least one step"))
     # a duration that is a whole number of gaps must not lose its last step to rounding

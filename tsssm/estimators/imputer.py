@@ -102,9 +102,9 @@ class SSMImputer(TransformerMixin, Estimator):
 
     def _learn(self, X: Any, y: Any) -> None:
         super()._learn(X, None)
-        windows, task = self._held_out
+        windows, task, least = self._held_out
         del self._held_out
-        self.calibration_ = calibration_of(judge(self, windows, task, list(range(len(self.channels_)))))
+        self.calibration_ = calibration_of(judge(self, windows, task, list(range(len(self.channels_)))), least)
 
     def _plan(self, panel: Panel, y: Any) -> Plan:
         make_head, panel = pick_head(self.head), observed_rows(panel)
@@ -116,7 +116,9 @@ class SSMImputer(TransformerMixin, Estimator):
         order = rng.permutation(len(windows))
         held = order[: min(len(order) // 10, TO_CALIBRATE) if len(order) >= ENOUGH_WINDOWS else 0]
         train = np.setdiff1d(order, held)
-        self._held_out = (windows.pick(np.sort(held if len(held) else train[:TO_CALIBRATE])), task)
+        # errors on the training data are too small to narrow intervals by
+        least = 0.0 if len(held) else 1.0
+        self._held_out = (windows.pick(np.sort(held if len(held) else train[:TO_CALIBRATE])), task, least)
         channels, backbone, d_model = panel.shape[1], self._backbone(both_ways=True), self.d_model
         frame = Frame(channels, tuple(range(channels)), (), source.static.shape[1], self.calendar_.n_features)
         floor = torch.from_numpy(small_spreads(windows)).float()

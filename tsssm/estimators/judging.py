@@ -77,13 +77,14 @@ def judge(estimator: Estimator, windows: Windows, task: Task, targets: list[int]
     return Judged(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def calibration_of(judged: Judged) -> Calibration:
-    """The calibration of intervals from held-out answers."""
+def calibration_of(judged: Judged, least: float = 0.0) -> Calibration:
+    """The calibration of intervals from held-out answers; `least` is that of `Calibration`."""
     kept = [np.isfinite(truth) for truth in judged.truth.T]
     return Calibration(
         [judged.quantiles[rows, j] for j, rows in enumerate(kept)],
         [judged.truth[rows, j] for j, rows in enumerate(kept)],
         [judged.lead[rows, j] for j, rows in enumerate(kept)],
+        least,
     )
 
 
