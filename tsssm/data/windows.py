@@ -119,7 +119,9 @@ def cover(source: Source, context: int) -> tuple[Windows, np.ndarray]:
         answering[begin:end] = count + np.clip((place - context // 4) // stride, 0, tiles - 1)
         parts.append((np.full(tiles, i), start, stop))
         count += tiles
-    series, start, stop = (np.concatenate(column) for column in zip(*parts, strict=True)) if parts else [observed[:0]] * 3
+    series, start, stop = (
+        (np.concatenate(column) for column in zip(*parts, strict=True)) if parts else [observed[:0]] * 3
+    )
     return Windows(source, series, start, start, stop, stop, stop, len(observed)), answering
 
 

@@ -12,14 +12,12 @@ from scipy.special import ndtri
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from tsssm.data import Panel, Source, StaticEncoder
-from tsssm.data.calendar import Calendar
-from tsssm.data.windows import AskAhead, cut_windows, join, small_spreads, tile_windows
+from tsssm.data import Panel
+from tsssm.data.windows import AskAhead, join, small_spreads, tile_windows
 from tsssm.errors import explain
 from tsssm.estimators.answers import MEDIAN, check_coverage, check_levels, mean_of, values_at
-from tsssm.estimators.base import Estimator
 from tsssm.estimators.horizon import asked_times, is_relative, origins
-from tsssm.estimators.judging import ENOUGH_SERIES, TO_CALIBRATE, TO_JUDGE, calibration_of, copula_of, judge, split
+from tsssm.estimators.judging import ENOUGH_SERIES, TO_JUDGE, calibration_of, copula_of, judge, split
 from tsssm.estimators.members import Plan
 from tsssm.estimators.queries import (
     Answer,
@@ -35,12 +33,13 @@ from tsssm.estimators.queries import (
     wide,
 )
 from tsssm.estimators.roles import channel_numbers, pick_head, refuse_unknown_future, repeated, with_future
+from tsssm.estimators.rows import RowEstimator
 from tsssm.models.relative import Ahead, Frame
 
 STEPS = 280
 
 
-class SSMForecaster(Estimator):
+class SSMForecaster(RowEstimator):
     """Forecast many series with one continuous-time state space model, each on its own clock.
 
     Parameters
@@ -144,28 +143,17 @@ class SSMForecaster(Estimator):
 
     def _plan(self, panel: Panel, y: Any) -> Plan:
         known = channel_numbers(panel, self.known, "known")
-        target = (
-            [name for name in panel.channels if name not in set(self.known)] if self.target is None else self.target
-        )
-        targets = channel_numbers(panel, target, "target", taken=known)
+        others = [name for j, name in enumerate(panel.channels) if j not in known]
+        targets = channel_numbers(panel, others if self.target is None else self.target, "target", taken=known)
         self.targets_ = tuple(panel.channels[j] for j in targets)
         make_head = pick_head(self.head)
         panel = observed_rows(panel)
-        again = self.warm_start and "models_" in vars(self)
-        if not again:
-            self.calendar_, self.encoder_ = Calendar.fit(panel), StaticEncoder.fit(panel.static)
-        source, rng = (
-            self._source(panel),
-            np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1)),
-        )
+        self._learn_inputs(panel)
+        source, rng = self._source(panel), self._generator()
         start = origins(panel, self._seen(panel), self.time_scale_)
         lead = self._leads(panel, start)
         self.tail_ = tail(panel, start.time, self.context)
-        held = split(source, rng).first
-        train = cut_windows(source, source.offsets[:-1], held, self.context)
-        judges = cut_windows(source, held, source.offsets[1:], self.context)
-        judges = judges.pick(np.sort(rng.permutation(len(judges))[:TO_CALIBRATE]))
-        windows = join([train, judges])
+        train, judges = split(source, self.context, rng)
         task = AskAhead(lead, targets, known)
         self._held_out = (judges, AskAhead(lead, targets, known, cuts=8, cold=0.0, late=0.5))
         frame = Frame(panel.shape[1], targets, known, source.static.shape[1], self.calendar_.n_features)
@@ -176,15 +164,7 @@ class SSMForecaster(Estimator):
             return Ahead(frame, floor, d_model, backbone(), make_head(d_model, len(targets)))
 
         numbers = len(train) + rng.permutation(len(judges))[:TO_JUDGE]
-        return Plan(make, task, windows, repeated(len(train), self.batch_size), judge=numbers, steps=STEPS)
-
-    def _source(self, panel: Panel) -> Source:
-        static = self.encoder_.transform(panel.static, len(panel))
-        calendar = self.calendar_.transform(panel.clock, panel.times) if self.calendar_.periods else None
-        return Source(panel, self.scaling_, self.time_scale_, static, calendar=calendar)
-
-    def _numbers(self, names: Sequence[str]) -> list[int]:
-        return [self.channels_.index(name) for name in names]
+        return Plan(make, task, join([train, judges]), repeated(len(train), self.batch_size), judge=numbers, steps=STEPS)
 
     def _seen(self, panel: Panel) -> np.ndarray:
         """Rows in which a channel was observed that is not known ahead."""

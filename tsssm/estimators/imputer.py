@@ -9,19 +9,17 @@ import numpy as np
 import torch
 from scipy.special import ndtri
 from sklearn.base import TransformerMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
-from tsssm.data import HidePoints, Panel, Source, StaticEncoder
-from tsssm.data.calendar import Calendar
+from tsssm.data import HidePoints, Panel
 from tsssm.data.windows import cover, small_spreads, tile_windows
 from tsssm.estimators.answers import MEDIAN, check_coverage, check_levels, values_at
-from tsssm.estimators.base import Estimator
 from tsssm.estimators.horizon import times_asked
 from tsssm.estimators.judging import TO_CALIBRATE, TO_JUDGE, calibration_of, judge
 from tsssm.estimators.members import Plan
 from tsssm.estimators.queries import Answer, Query, as_array, ask_rows, collected, is_table, merged, observed_rows, wide
 from tsssm.estimators.roles import pick_head, repeated
+from tsssm.estimators.rows import RowEstimator
 from tsssm.heads.rows import LEVELS
 from tsssm.models.relative import Between, Frame
 
@@ -30,7 +28,7 @@ STEPS = 300
 ENOUGH_WINDOWS = 20
 
 
-class SSMImputer(TransformerMixin, Estimator):
+class SSMImputer(TransformerMixin, RowEstimator):
     """Fill the gaps of series, or tell their values at any time, by state spaces run along time and against it.
 
     Parameters
@@ -108,10 +106,9 @@ class SSMImputer(TransformerMixin, Estimator):
 
     def _plan(self, panel: Panel, y: Any) -> Plan:
         make_head, panel = pick_head(self.head), observed_rows(panel)
-        if not (self.warm_start and "models_" in vars(self)):
-            self.calendar_, self.encoder_ = Calendar.fit(panel), StaticEncoder.fit(panel.static)
+        self._learn_inputs(panel)
         source = self._source(panel)
-        rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
+        rng = self._generator()
         windows, task = tile_windows(source, self.context), HidePoints(self.context)
         order = rng.permutation(len(windows))
         held = order[: min(len(order) // 10, TO_CALIBRATE) if len(order) >= ENOUGH_WINDOWS else 0]
@@ -128,11 +125,6 @@ class SSMImputer(TransformerMixin, Estimator):
 
         numbers = train[repeated(len(train), self.batch_size)]
         return Plan(make, task, windows, numbers, judge=held[:TO_JUDGE], steps=STEPS)
-
-    def _source(self, panel: Panel) -> Source:
-        static = self.encoder_.transform(panel.static, len(panel))
-        calendar = self.calendar_.transform(panel.clock, panel.times) if self.calendar_.periods else None
-        return Source(panel, self.scaling_, self.time_scale_, static, calendar=calendar)
 
     def _completed(self, panel: Panel, wanted: np.ndarray) -> Answer:
         """Answers for the entries `wanted` (rows, c) of a panel; NaN in rows without any."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from tsssm.data import Source
 from tsssm.data.tasks import Task
-from tsssm.data.windows import Windows
+from tsssm.data.windows import Windows, cut_windows
 from tsssm.estimators.answers import Copula, scores_of
 from tsssm.estimators.conformal import Calibration
 
@@ -23,21 +23,19 @@ LONGEST_STRETCH = 1000
 TO_JUDGE, TO_CALIBRATE = 96, 300
 
 
-class Split(NamedTuple):
-    """First row of each series that is held out (n,), counted through the source; its end where none is."""
-
-    first: np.ndarray
-
-
-def split(source: Source, rng: np.random.Generator) -> Split:
-    """Hold out a tenth of many series, or about the last seventh of each of a few."""
+def split(source: Source, context: int, rng: np.random.Generator) -> tuple[Windows, Windows]:
+    """Windows to train on, and held-out ones: a tenth of many series, or the last seventh or so of each of a few."""
     begin, end, lengths = source.offsets[:-1], source.offsets[1:], source.lengths
     if len(lengths) >= ENOUGH_SERIES:
         chosen = np.zeros(len(lengths), bool)
         chosen[rng.permutation(len(lengths))[: min(len(lengths) // 10, 1000)]] = True
-        return Split(np.where(chosen, begin, end))
-    stretch = np.where(lengths < 5, 0, np.clip(np.rint(0.15 * lengths).astype(np.int64), 1, LONGEST_STRETCH))
-    return Split(end - stretch)
+        first = np.where(chosen, begin, end)
+    else:
+        stretch = np.where(lengths < 5, 0, np.clip(np.rint(0.15 * lengths).astype(np.int64), 1, LONGEST_STRETCH))
+        first = end - stretch
+    held = cut_windows(source, first, end, context)
+    held = held.pick(np.sort(rng.permutation(len(held))[:TO_CALIBRATE]))
+    return cut_windows(source, begin, first, context), held
 
 
 class Judged(NamedTuple):
