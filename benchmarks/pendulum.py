@@ -9,21 +9,17 @@ Beside them the trivial rows: the training mean, and ridge regression on the sin
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-import sklearn
-import torch
+from joblib import Parallel, delayed
 from sklearn.linear_model import Ridge
 
-import tsssm
+from benchmarks.report import made_with, table
 from tsssm import Panel, SSMSequenceRegressor
 from tsssm.datasets import load_pendulum
-
-PUBLISHED = "Published for the noise of the papers: S5 3.41, CRU 4.63 (quoted from memory of the papers, unverified)."
 
 
 def true_gaps(panel: Panel) -> Panel:
@@ -52,25 +48,30 @@ VIEWS: dict[str, Callable[[Panel], Panel]] = {
 }
 
 
-def run(seed: int, epochs: int, series: int | None) -> dict[str, tuple[float, float]]:
-    """Mean squared error and fit seconds of each row for one seed, which draws the noise and starts the models."""
+def plain_rows(seed: int, series: int | None) -> dict[str, tuple[float, float]]:
+    """Mean squared error and fit seconds of the trivial rows for one seed, which draws the noise."""
     (X, y), (Z, z) = load_pendulum("train", random_state=seed), load_pendulum("test", random_state=seed)
     X, y = X[:series], y[:series]
-    results = {"training mean": (float(np.mean((y.values.mean(0) - z.values) ** 2)), 0.0)}
     start = time.perf_counter()
     ridge = Ridge(100.0).fit(X.values, y.values)
-    results["ridge on the image"] = (
-        float(np.mean((ridge.predict(Z.values) - z.values) ** 2)),
-        time.perf_counter() - start,
-    )
-    for name, view in VIEWS.items():
-        start = time.perf_counter()
-        model = SSMSequenceRegressor(bidirectional=True, epochs=epochs, random_state=seed, verbose=1)
-        model.fit(view(X), y)
-        spent = time.perf_counter() - start
-        results[name] = (float(np.mean((model.predict(view(Z)).values - z.values) ** 2)), spent)
-        print(f"seed {seed}  {name}: {1000 * results[name][0]:.2f}e-3 in {spent:.0f} s", flush=True)
-    return results
+    spent = time.perf_counter() - start
+    return {
+        "training mean": (float(np.mean((y.values.mean(0) - z.values) ** 2)), 0.0),
+        "ridge on the image": (float(np.mean((ridge.predict(Z.values) - z.values) ** 2)), spent),
+    }
+
+
+def model_row(name: str, seed: int, epochs: int, series: int | None) -> tuple[float, float]:
+    """Mean squared error and fit seconds of a model for one seed, which draws the noise and starts the weights."""
+    view = VIEWS[name]
+    (X, y), (Z, z) = load_pendulum("train", random_state=seed), load_pendulum("test", random_state=seed)
+    model = SSMSequenceRegressor(bidirectional=True, epochs=epochs, random_state=seed)
+    start = time.perf_counter()
+    model.fit(view(X[:series]), y[:series])
+    spent = time.perf_counter() - start
+    error = float(np.mean((model.predict(view(Z)).values - z.values) ** 2))
+    print(f"seed {seed}  {name}: {1000 * error:.2f}e-3 in {spent:.0f} s", flush=True)
+    return error, spent
 
 
 def main() -> None:
@@ -78,19 +79,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--jobs", type=int, default=2, help="fits at once")
     parser.add_argument("--series", type=int, help="training series, all 2,000 if not given")
     options = parser.parse_args()
-    runs = [run(seed, options.epochs, options.series) for seed in range(options.seeds)]
-    print("\n| row | test MSE x 1e-3, mean (spread) | fit seconds |\n|---|---|---|")
-    for name in runs[0]:
-        errors = 1000 * np.array([result[name][0] for result in runs])
-        seconds = np.mean([result[name][1] for result in runs])
-        print(f"| {name} | {errors.mean():.2f} ({errors.std():.2f}) | {seconds:.0f} |")
-    print(f"\n{options.seeds} seeds, {options.epochs} epochs. {PUBLISHED}")
-    print(
-        f"tsssm {tsssm.__version__}, torch {torch.__version__}, scikit-learn {sklearn.__version__}, "
-        f"{torch.get_num_threads()} of {os.cpu_count()} cores"
-    )
+    runs = [plain_rows(seed, options.series) for seed in range(options.seeds)]
+    fits = [(name, seed) for seed in range(options.seeds) for name in VIEWS]
+    jobs = (delayed(model_row)(name, seed, options.epochs, options.series) for name, seed in fits)
+    for (name, seed), row in zip(fits, Parallel(n_jobs=options.jobs)(jobs), strict=True):
+        runs[seed][name] = row
+    results = {name: [(1000 * result[name][0], result[name][1]) for result in runs] for name in runs[0]}
+    print(table(results, ("test MSE x 1e-3", "fit seconds"), (2, 0)))
+    print(f"\n{made_with('benchmarks.pendulum')}")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from tests.conformance.kinds import finals
 from tsssm.estimators import Estimator
 
 
-
 def learning(estimator: Estimator) -> Estimator:
     """Settings under which an estimator learns the checks' toy labels, where it has labels to learn."""
     if is_classifier(estimator) or is_regressor(estimator):

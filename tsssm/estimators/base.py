@@ -250,4 +250,3 @@ def by_length(lengths: np.ndarray) -> Iterator[np.ndarray]:
     series = np.argsort(lengths, kind="stable")
     filled = np.cumsum(np.maximum(lengths[series], 1)) // ROWS_AT_ONCE
     yield from np.split(series, np.flatnonzero(np.diff(filled)) + 1)
-

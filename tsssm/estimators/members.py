@@ -50,7 +50,7 @@ def train_members(plan: Plan, estimator: Estimator, start: list[Model] | None) -
     """Train the members an estimator asks for, in parallel where its `n_jobs` says so."""
     seeds = check_random_state(estimator.random_state).randint(0, 2**31 - 1, size=estimator.members)
     parts = held_out(plan, estimator.members, seeds[0])
-    trainings = [training_of(plan, estimator, int(seed)) for seed in seeds]
+    trainings = [training_of(plan, estimator, int(seed), member) for member, seed in enumerate(seeds)]
     jobs = (
         delayed(train_member)(plan, training, part, None if start is None else start[i].state_dict())
         for i, (training, part) in enumerate(zip(trainings, parts, strict=True))
@@ -93,8 +93,8 @@ def held_out(plan: Plan, members: int, seed: int) -> list[np.ndarray]:
     return [np.sort(series[order[k::folds]]) for k in range(members)]
 
 
-def training_of(plan: Plan, estimator: Estimator, seed: int) -> Training:
-    """The training that an estimator's parameters describe."""
+def training_of(plan: Plan, estimator: Estimator, seed: int, member: int) -> Training:
+    """The training of a member that an estimator's parameters describe."""
     per_epoch = max(1, -(-len(plan.series) // estimator.batch_size))
     # few series: passes until there are enough steps; very many: not even eight passes are needed
     steps = max(plan.steps, min(8 * per_epoch, MOST_STEPS))
@@ -107,7 +107,9 @@ def training_of(plan: Plan, estimator: Estimator, seed: int) -> Training:
         patience=max(10, epochs // 3),
         device=pick_device(estimator.device),
         random_state=seed,
-        verbose=estimator.verbose,
+        # members trained at once would write over each other's bars
+        verbose=estimator.verbose if member == 0 or estimator.n_jobs in (None, 1) else 0,
+        title=f"member {member + 1} of {estimator.members}" if estimator.members > 1 else "",
     )
 
 

@@ -16,7 +16,9 @@ WRAPPERS = (layers.Stack, layers.Bidirectional)
 def short_names() -> dict[str, type[Layer]]:
     """Names such as "s5" of all public layers that an estimator can take."""
     kinds = (getattr(layers, name) for name in layers.__all__)
-    found = (kind for kind in kinds if inspect.isclass(kind) and issubclass(kind, Layer) and not inspect.isabstract(kind))
+    found = (
+        kind for kind in kinds if inspect.isclass(kind) and issubclass(kind, Layer) and not inspect.isabstract(kind)
+    )
     return {kind.__name__.lower(): kind for kind in found if kind not in WRAPPERS}
 
 

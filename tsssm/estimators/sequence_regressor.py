@@ -149,7 +149,9 @@ class SSMSequenceRegressor(Estimator):
 
     def _target_panel(self, panel: Panel, y: Any) -> Panel:
         """A target given as an array: (n,) the same at all rows of a series, (n, l) or (n, l, t) row by row."""
-        y = check_array(y, ensure_2d=False, allow_nd=True, dtype=np.float64, ensure_all_finite="allow-nan", input_name="y")
+        y = check_array(
+            y, ensure_2d=False, allow_nd=True, dtype=np.float64, ensure_all_finite="allow-nan", input_name="y"
+        )
         check_consistent_length(panel, y)
         if y.ndim == 1:
             rows = np.repeat(y, panel.lengths)[:, None]

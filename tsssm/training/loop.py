@@ -58,7 +58,9 @@ class Training:
         Seed of batches and tasks; dropout and first weights follow torch's seed. With both set two fits on a CPU are
         equal to the bit.
     verbose : int
-        0 shows nothing, 1 a bar where the output is a terminal.
+        0 shows nothing, 1 a bar on a terminal, 2 a line an epoch.
+    title : str
+        What the bar says first.
 
     Notes
     -----
@@ -76,8 +78,11 @@ class Training:
     device: str = "cpu"
     random_state: int = 0
     verbose: int = 0
+    title: str = ""
 
-    def run(self, model: Model, task: Task, train: tuple[Source, np.ndarray], valid: tuple[Source, np.ndarray]) -> History:
+    def run(
+        self, model: Model, task: Task, train: tuple[Source, np.ndarray], valid: tuple[Source, np.ndarray]
+    ) -> History:
         """Train `model` in place on the series `train`, judged on the series `valid` (may be none of them).
 
         Raises
@@ -93,7 +98,7 @@ class Training:
         history, best = History(), None
         steps = max(1, self.epochs * len(list(self._batches(train, np.random.default_rng(0)))))
         done = 0
-        progress = Progress(self.epochs, self.verbose)
+        progress = Progress(self.epochs, self.verbose, self.title)
         try:
             for epoch in range(self.epochs):
                 model.train()
@@ -116,7 +121,9 @@ class Training:
                     break
         except KeyboardInterrupt:
             history.stopped = INTERRUPTED
-            warnings.warn("Training was interrupted; the best weights so far are kept.", ConvergenceWarning, stacklevel=2)
+            warnings.warn(
+                "Training was interrupted; the best weights so far are kept.", ConvergenceWarning, stacklevel=2
+            )
         finally:
             progress.close()
             if best is not None:

@@ -15,10 +15,12 @@ class Progress:
         Epochs to come.
     verbose : int
         0 for nothing, 1 for a bar on a terminal, 2 for a line an epoch anywhere.
+    title : str, default ""
+        What the line says first.
     """
 
-    def __init__(self, epochs: int, verbose: int):
-        self.epochs, self.lines = epochs, verbose >= 2
+    def __init__(self, epochs: int, verbose: int, title: str = ""):
+        self.epochs, self.lines, self.title = epochs, verbose >= 2, f"{title} " if title else ""
         self.bar = verbose == 1 and sys.stderr.isatty()
         self.start = time.monotonic()
 
@@ -30,7 +32,8 @@ class Progress:
         spent = time.monotonic() - self.start
         filled = int(24 * done)
         judged = "" if valid is None else f"  valid {valid:.4f}"
-        text = f"[{'#' * filled}{'.' * (24 - filled)}] epoch {epoch + 1}/{self.epochs}  train {train:.4f}{judged}  {spent:.0f} s"
+        bar = f"{self.title}[{'#' * filled}{'.' * (24 - filled)}] epoch {epoch + 1}/{self.epochs}"
+        text = f"{bar}  train {train:.4f}{judged}  {spent:.0f} s"
         sys.stderr.write(f"\r{text}" if self.bar else f"{text}\n")
         sys.stderr.flush()
 
