@@ -37,6 +37,11 @@ def running(x: Tensor, start: Tensor) -> Tensor:
     return total - before
 
 
+def previous(index: Tensor, start: Tensor) -> Tensor:
+    """From the rows that `latest` gives, the marked row before each, -1 where there is none."""
+    return torch.where(index > start, index.gather(1, (index - 1).clamp_min(0)), -1)
+
+
 def age(index: Tensor, grid: Grid) -> Tensor:
     """Time since the rows of an index (b, l, c), 0 where it is -1."""
     time = grid.dt.double().cumsum(1).unsqueeze(-1).expand_as(index)
@@ -60,20 +65,20 @@ def moments(values: Tensor, observed: Tensor, grid: Grid, floor: Tensor) -> tupl
     return first + mean, spread(count, variance, floor)
 
 
+def totals(part: Tensor, number: Tensor) -> Tensor:
+    """Sums of part (b, l, c) over each whole series, at each of its rows, from the series' numbers (b, l)."""
+    flat = number.flatten()
+    out = part.new_zeros(int(flat.max()) + 1, part.shape[-1]).index_add(0, flat, part.flatten(0, 1))
+    return out[number]
+
+
 def whole_moments(values: Tensor, observed: Tensor, grid: Grid, floor: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and spread of each channel of a whole series, at each of its rows: (b, l, c) in float64."""
-    number = grid.segment().clamp_min(0)
-    flat, x = number.flatten(), (values * observed).double().flatten(0, 1)
-    seen = (observed & grid.valid.unsqueeze(-1)).double().flatten(0, 1)
-
-    def total(part: Tensor) -> Tensor:
-        return part.new_zeros(int(flat.max()) + 1, part.shape[1]).index_add(0, flat, part)
-
-    count = total(seen)
-    mean = total(x) / count.clamp_min(1)
-    apart = ((x - mean[flat]) * seen).clamp(-WILD, WILD)
-    variance = total(apart * apart) / count.clamp_min(1)
-    return mean[number], spread(count, variance, floor)[number]
+    number, x = grid.segment().clamp_min(0), (values * observed).double()
+    count = totals(observed.double(), number)
+    mean = totals(x, number) / count.clamp_min(1)
+    apart = ((x - mean) * observed).clamp(-WILD, WILD)
+    return mean, spread(count, totals(apart * apart, number) / count.clamp_min(1), floor)
 
 
 def spread(count: Tensor, variance: Tensor, floor: Tensor) -> Tensor:

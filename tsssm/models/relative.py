@@ -14,7 +14,7 @@ from tsssm.grid import Grid, held_gap
 from tsssm.heads.base import Head
 from tsssm.layers.base import Layer
 from tsssm.models.base import Model
-from tsssm.models.local import age, at, latest, limit, moments, running, spread, starts, whole_moments
+from tsssm.models.local import age, at, latest, limit, moments, previous, running, spread, starts, totals, whole_moments
 
 # errors beyond this many spreads count as this many
 FAR = 1e4
@@ -128,7 +128,7 @@ class Ahead(Relative):
         mean, size = moments(values, observed, grid, self.floor)
         mean, size = torch.where(self.local, mean, 0.0), torch.where(self.local, size, 1.0)
         now = latest(observed, start)
-        before = torch.where(now > start, now.gather(1, (now - 1).clamp_min(0)), -1)
+        before = previous(now, start)
         last, earlier = at(values.double(), now), at(values.double(), before)
         step = torch.where(before >= 0, (last - earlier) / size, 0.0)
         fresh = observed & (before >= 0)
@@ -155,21 +155,28 @@ class Between(Relative):
     Examples
     --------
     >>> Between.per_channel
-    10
+    11
     """
 
-    per_channel = 10
+    per_channel = 11
 
     def reference(self, batch: Batch) -> Reference:
         values, observed, grid = batch.values, batch.observed, batch.grid
         mean, size = whole_moments(values, observed, grid, self.floor)
-        back = grid.reversed()
+        flipped = (values.flip(1), observed.flip(1), grid.reversed())
         x, past, since = nearest(values, observed, grid)
-        z, future, until = (part.flip(1) for part in nearest(values.flip(1), observed.flip(1), back))
-        share = torch.where(past & future, since / (since + until).clamp_min(1e-300), future.double())
-        line = torch.where(past | future, x + (z - x) * share, mean)
-        # an observed entry is its own neighbour on both sides
-        line = torch.where(observed, values.double(), line)
+        z, future, until = (part.flip(1) for part in nearest(*flipped))
+        line = between((x, past, since), (z, future, until), mean)
+        # how far observed entries are off the line between their own neighbours
+        ahead = nearest(values, observed, grid, strictly=True)
+        behind = tuple(part.flip(1) for part in nearest(*flipped, strictly=True))
+        judged = observed & ahead[1] & behind[1]
+        off = torch.where(judged, (values - between(ahead, behind, mean)) / size, 0.0).clamp(-FAR, FAR)
+        number = grid.segment().clamp_min(0)
+        count = totals(judged.double(), number)
+        rough = spread(count, totals(off * off, number) / count.clamp_min(1), self.floor)
+        # with a neighbour on one side alone, that one counts
+        near = torch.where(past & future, torch.minimum(since, until), torch.maximum(since, until))
         inputs = [
             limit((values - mean) / size) * observed,
             observed.double(),
@@ -178,16 +185,30 @@ class Between(Relative):
             limit((z - mean) / size) * future,
             past * torch.exp(-since / 10.0) + since.log1p(),
             future * torch.exp(-until / 10.0) + until.log1p(),
-            torch.where(past & future, torch.minimum(since, until), 0.0).log1p(),
+            torch.where(past & future, near, 0.0).log1p(),
             limit(mean),
             size.log(),
+            rough.log(),
         ]
-        # with a neighbour on one side alone, that one counts
-        near = torch.where(past & future, torch.minimum(since, until), torch.maximum(since, until))
-        return Reference(line, mean, size, near, torch.cat(inputs, -1))
+        # smooth series are answered in smaller units, and only long gaps need many of them
+        return Reference(line, mean, size * rough.sqrt(), near, torch.cat(inputs, -1))
 
 
-def nearest(values: Tensor, observed: Tensor, grid: Grid) -> tuple[Tensor, Tensor, Tensor]:
-    """The last value seen, whether there is one, and the time since, (b, l, c) in float64."""
-    index = latest(observed, starts(grid))
+Side = tuple[Tensor, Tensor, Tensor]
+"""The value seen nearest on one side, whether there is one, and the time to it, (b, l, c)."""
+
+
+def nearest(values: Tensor, observed: Tensor, grid: Grid, strictly: bool = False) -> Side:
+    """The last value seen, up to and including each row, or at observed entries `strictly` before it."""
+    start = starts(grid)
+    index = latest(observed, start)
+    if strictly:
+        index = torch.where(observed, previous(index, start), index)
     return at(values.double(), index), index >= 0, age(index, grid)
+
+
+def between(past: Side, future: Side, otherwise: Tensor) -> Tensor:
+    """The straight line between two sides, one of them where there is only that, else `otherwise`."""
+    (x, before, since), (z, after, until) = past, future
+    share = torch.where(before & after, since / (since + until).clamp_min(1e-300), after.double())
+    return torch.where(before | after, x + (z - x) * share, otherwise)
