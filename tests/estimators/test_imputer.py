@@ -14,12 +14,12 @@ from tsssm.data import Panel
 QUICK = {"epochs": 1, "d_model": 8, "depth": 1, "random_state": 0}
 
 
-def curves(n: int = 30, rows: int = 25, random_state: int = 0) -> Panel:
+def curves(n: int = 30, rows: int = 25, random_state: int = 0, gap: float = 0.6) -> Panel:
     """Smooth irregular curves of two channels that are read at different rows."""
     rng = np.random.default_rng(random_state)
     series = []
     for phase in rng.uniform(0, 6, n):
-        times = np.cumsum(rng.uniform(0.3, 0.9, rows))
+        times = np.cumsum(gap * rng.uniform(0.5, 1.5, rows))
         values = np.stack([np.sin(times + phase), np.cos(times + phase)], 1)
         values[rng.random((rows, 2)) < 0.3] = np.nan
         series.append((times, values))
@@ -39,11 +39,11 @@ def test_observed_entries_stay_and_gaps_are_filled(fitted: SSMImputer):
 
 
 def test_curves_are_better_filled_than_by_straight_lines():
-    est = SSMImputer(epochs=10, d_model=16, depth=1, lr=0.01, random_state=0).fit(curves(60))
+    est = SSMImputer(epochs=10, d_model=16, depth=1, lr=0.01, random_state=0).fit(curves(60, gap=1.2))
     rng = np.random.default_rng(5)
     errors, straight = [], []
     for phase in rng.uniform(0, 6, 10):
-        times = np.cumsum(rng.uniform(0.8, 1.6, 15))
+        times = np.cumsum(1.2 * rng.uniform(0.5, 1.5, 15))
         asked = (times[1:] + times[:-1]) / 2
         values = np.stack([np.sin(times + phase), np.cos(times + phase)], 1)
         panel = Panel.from_series([(times, values)], channels=["a", "b"])
