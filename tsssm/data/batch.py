@@ -153,8 +153,8 @@ class Source:
         shown = self.seen[rows] if question.hidden is None else self.seen[rows] & ~question.hidden
         keep = shown.any(1) if wanted is None else shown.any(1) | wanted.any(1)
         if not keep.all():
-            series = np.repeat(np.arange(len(counts)), counts)
-            counts = np.bincount(series[keep], minlength=len(counts))
+            owner = np.repeat(np.arange(len(counts)), counts)
+            counts = np.bincount(owner[keep], minlength=len(counts))
             rows, shown = rows[keep], shown[keep]
             wanted = None if wanted is None else wanted[keep]
         if (counts == 0).any():
@@ -171,7 +171,7 @@ class Source:
         return Batch(
             values=_spread(self.values[index] * mask, where, shape),
             observed=_spread(mask, where, shape),
-            grid=self._grid(rows, counts, place, shape, starts, shown.any(1)),
+            grid=self._grid(rows, counts, place, shape, shown.any(1)),
             target=None if asked is None else _spread(self.target[index] * asked, where, shape),
             wanted=None if asked is None else _spread(asked, where, shape),
             static=self.static[series],
@@ -182,7 +182,10 @@ class Source:
             place=where,
         )
 
-    def _grid(self, rows, counts, place, shape, starts, active) -> Grid:
+    def _grid(
+        self, rows: np.ndarray, counts: np.ndarray, place: np.ndarray, shape: tuple[int, int], active: np.ndarray
+    ) -> Grid:
+        """The clock of rows at these flat places."""
         gap = np.ones(len(rows))
         gap[1:] = np.diff(self.times[rows])
         gap[np.cumsum(counts) - counts] = 1.0

@@ -9,6 +9,9 @@ import numpy as np
 from tsssm.data.batch import Batch, Question, Source
 from tsssm.data.tasks import ranges
 
+COLUMNS = ("series", "first", "earliest", "low", "high", "stop")
+"""Fields of `Windows` with a number for each window."""
+
 
 @dataclass(frozen=True, eq=False)
 class Windows:
@@ -66,8 +69,7 @@ class Windows:
 
     def pick(self, keep: np.ndarray) -> Windows:
         """Some of the windows."""
-        parts = (part[keep] for part in (self.series, self.first, self.earliest, self.low, self.high, self.stop))
-        return Windows(self.source, *parts, self.context)
+        return replace(self, **{name: getattr(self, name)[keep] for name in COLUMNS})
 
 
 def cut_windows(source: Source, first: np.ndarray, stop: np.ndarray, context: int) -> Windows:
@@ -200,7 +202,9 @@ class AskAhead:
             shown = cut
         return np.concatenate(parts), np.concatenate(asked)
 
-    def _after(self, source: Source, cut: int, begin: int, stop: int, horizon: float, rng) -> np.ndarray:
+    def _after(
+        self, source: Source, cut: int, begin: int, stop: int, horizon: float, rng: np.random.Generator
+    ) -> np.ndarray:
         """Rows asked after a cut: at most `most` of those within the horizon, and at least the next."""
         since = source.times[cut - 1] if cut > begin else source.times[min(cut, stop - 1)]
         # rounding must not lose a row that lies exactly at the horizon
@@ -214,9 +218,9 @@ class AskAhead:
 
 def join(parts: list[Windows]) -> Windows:
     """Windows of one source behind each other."""
-    names = ("series", "first", "earliest", "low", "high", "stop")
-    columns = (np.concatenate([getattr(part, name) for part in parts]) for name in names)
-    return Windows(parts[0].source, *columns, parts[0].context)
+    columns = [np.concatenate([getattr(part, name) for part in parts]) for name in COLUMNS]
+    series, first, earliest, low, high, stop = columns
+    return Windows(parts[0].source, series, first, earliest, low, high, stop, parts[0].context)
 
 
 def small_spreads(windows: Windows) -> np.ndarray:
