@@ -26,6 +26,8 @@ STEPS = 600
 
 # and the most of them that eight passes over very many series may take
 MOST_STEPS = 8000
+# and the most rows, some minutes of one core; a few series of a million rows would take days otherwise
+MOST_ROWS = 10_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +100,8 @@ def training_of(plan: Plan, estimator: Estimator, seed: int, member: int) -> Tra
     per_epoch = max(1, -(-len(plan.series) // estimator.batch_size))
     # few series: passes until there are enough steps; very many: not even eight passes are needed
     steps = max(plan.steps, min(8 * per_epoch, MOST_STEPS))
-    epochs = estimator.epochs or min(200, -(-steps // per_epoch))
+    rows = int(plan.source.lengths[plan.series].sum())
+    epochs = estimator.epochs or min(200, -(-steps // per_epoch), max(2, MOST_ROWS // max(1, rows)))
     return Training(
         epochs=epochs,
         lr=estimator.lr,
