@@ -79,5 +79,7 @@ class S4D(Layer):
             return torch.einsum("...hnc,hnc->...h", torch.view_as_real(states), C)
 
         u, active = grid.quiet(x)
-        y, state = evolve(A, self.rule, grid.dt, u.unsqueeze(-1), state, grid.reset, readout, active)
+        # in mixed precision features come in half: the dynamics need the precision of their parameters
+        u = u.to(self.D.dtype).unsqueeze(-1)
+        y, state = evolve(A, self.rule, grid.dt, u, state, grid.reset, readout, active)
         return y + self.D * x, state

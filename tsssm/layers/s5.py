@@ -90,7 +90,8 @@ class S5(Layer):
         # (pairs, d_model, 2) as one real matrix: complex inputs come out of a real product
         B = (self.B * step[:, None, None]).permute(1, 0, 2).flatten(1)
         u, active = grid.quiet(x)
-        u = torch.view_as_complex((u @ B).unflatten(-1, (-1, 2)))
+        # in mixed precision the product comes in half: the dynamics need the precision of their parameters
+        u = torch.view_as_complex((u @ B).to(B.dtype).unflatten(-1, (-1, 2)))
         C = torch.stack([2 * self.C[..., 0], -2 * self.C[..., 1]], -1).flatten(1).T
 
         def readout(states: Tensor) -> Tensor:
