@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -107,11 +107,11 @@ class Training:
                     for group, top in zip(optimizer.param_groups, tops, strict=True):
                         group["lr"] = top * schedule(min(1.0, done / steps))
                     losses.append(self._step(model, optimizer, train[0].batch(task(train[0], series, rng))))
-                    average.update(model, done)
+                    average.update(done)
                     done += 1
                 history.train.append(float(np.mean(losses)) if losses else math.nan)
                 if len(valid[1]):
-                    with average.swapped(model):
+                    with average.swapped():
                         history.valid.append(self.score(model, task, valid))
                         if history.valid[-1] <= np.nanmin(history.valid):
                             history.best, best = epoch, snapshot(model)
@@ -129,7 +129,7 @@ class Training:
             if best is not None:
                 model.load_state_dict(best)
             elif done:
-                average.store(model)
+                average.store()
             model.eval()
         return history
 
@@ -139,7 +139,7 @@ class Training:
             loss = model.loss(batch.to(self.device) if self.device != "cpu" else batch)
         loss.backward()
         value = float(loss.detach())
-        norm = float(nn.utils.clip_grad_norm_(model.parameters(), self.clip))
+        norm = clip_gradients(model, self.clip)
         if not (math.isfinite(value) and math.isfinite(norm)):
             raise NonFiniteLossError(
                 explain(
@@ -210,6 +210,18 @@ def parameter_groups(model: Model, lr: float, weight_decay: float) -> list[dict]
     ]
 
 
+def clip_gradients(model: nn.Module, largest: float) -> float:
+    """Scale the gradients down to this norm where theirs is larger; returns theirs.
+
+    torch's own function costs three times as much, mostly for sorting tensors by device.
+    """
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    norm = float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients))))
+    if norm > largest:
+        torch._foreach_mul_(gradients, largest / norm)
+    return norm
+
+
 def precision(device: str):
     """bfloat16 for the matrix products on CUDA; the dynamics stay in float32."""
     return torch.autocast("cuda", torch.bfloat16) if device.startswith("cuda") else nullcontext()
@@ -226,31 +238,25 @@ class Average:
     decay = 0.99
 
     def __init__(self, model: nn.Module):
-        self.parameters = [p.detach().clone() for p in model.parameters()]
+        # detached views share the memory of the weights, and cost nothing at each step
+        self.live = [p.detach() for p in model.parameters()]
+        self.average = [p.clone() for p in self.live]
 
-    def update(self, model: nn.Module, step: int) -> None:
+    def update(self, step: int) -> None:
         """Take in the weights after a step."""
         keep = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(self.parameters, [p.detach() for p in model.parameters()], 1 - keep)
+        torch._foreach_lerp_(self.average, self.live, 1 - keep)
 
-    def store(self, model: nn.Module) -> None:
+    def store(self) -> None:
         """Write the average into the model."""
-        with torch.no_grad():
-            torch._foreach_copy_(list(model.parameters()), self.parameters)
+        torch._foreach_copy_(self.live, self.average)
 
-    def swapped(self, model: nn.Module) -> _Swap:
+    @contextmanager
+    def swapped(self) -> Iterator[None]:
         """A context in which the model has the averaged weights."""
-        return _Swap(self, model)
-
-
-class _Swap:
-    def __init__(self, average: Average, model: nn.Module):
-        self.average, self.model = average, model
-
-    def __enter__(self) -> None:
-        self.own = [p.detach().clone() for p in self.model.parameters()]
-        self.average.store(self.model)
-
-    def __exit__(self, *_: object) -> None:
-        with torch.no_grad():
-            torch._foreach_copy_(list(self.model.parameters()), self.own)
+        own = [p.clone() for p in self.live]
+        self.store()
+        try:
+            yield
+        finally:
+            torch._foreach_copy_(self.live, own)
