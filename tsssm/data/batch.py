@@ -165,11 +165,13 @@ class Source:
         place, shape, starts = lay_out(counts)
         index, where = torch.from_numpy(rows), torch.from_numpy(place)
         mask = torch.from_numpy(shown)
+        values = self.values.index_select(0, index)
         order = np.argsort(starts)
         series = torch.from_numpy(question.series[order])
         asked = None if wanted is None else torch.from_numpy(wanted)
         return Batch(
-            values=_spread(self.values[index] * mask, where, shape),
+            # values are 0 where nothing was observed: only what is hidden has to go
+            values=_spread(values if question.hidden is None else values * mask, where, shape),
             observed=_spread(mask, where, shape),
             grid=self._grid(rows, counts, place, shape, shown.any(1)),
             target=None if asked is None else _spread(self.target[index] * asked, where, shape),
@@ -186,14 +188,14 @@ class Source:
         self, rows: np.ndarray, counts: np.ndarray, place: np.ndarray, shape: tuple[int, int], active: np.ndarray
     ) -> Grid:
         """The clock of rows at these flat places."""
+        starts = np.cumsum(counts) - counts
         gap = np.ones(len(rows))
-        gap[1:] = np.diff(self.times[rows])
-        gap[np.cumsum(counts) - counts] = 1.0
-        reset = np.zeros(len(rows), bool)
-        reset[np.cumsum(counts) - counts] = True
+        np.subtract(self.times[rows[1:]], self.times[rows[:-1]], out=gap[1:])
+        gap[starts] = 1.0
         dt = np.zeros(shape[0] * shape[1], np.float32)
         masks = np.zeros((3, shape[0] * shape[1]), bool)
-        dt[place], masks[0, place], masks[1, place], masks[2, place] = gap, True, reset, active
+        dt[place], masks[0, place], masks[2, place] = gap, True, active
+        masks[1, place[starts]] = True
         parts = [torch.from_numpy(part.reshape(shape)) for part in (dt, *masks)]
         return Grid(*parts)
 
@@ -221,8 +223,8 @@ def lay_out(counts: np.ndarray) -> tuple[np.ndarray, tuple[int, int], np.ndarray
         starts[series] = row * width + width - space
         if space > count:
             bisect.insort(spaces, (space - count, row))
-    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    return np.repeat(starts, counts) + within, (used, width), starts
+    ends = np.cumsum(counts)
+    return np.repeat(starts - ends + counts, counts) + np.arange(ends[-1]), (used, width), starts
 
 
 def _spread(rows: Tensor, where: Tensor, shape: tuple[int, int]) -> Tensor:

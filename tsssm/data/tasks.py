@@ -16,8 +16,8 @@ Task = Callable[[Source, np.ndarray, np.random.Generator], Question]
 
 def ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """The integers starts[i], ..., starts[i] + counts[i] - 1 of all i, one after another."""
-    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    return np.repeat(starts, counts) + within
+    ends = np.cumsum(counts)
+    return np.repeat(starts - ends + counts, counts) + np.arange(ends[-1] if len(ends) else 0)
 
 
 def show_all(source: Source, series: np.ndarray, rng: np.random.Generator | None = None) -> Question:
