@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -59,11 +60,10 @@ def nearest_neighbour(length: int) -> Any:
 
 def minirocket(length: int, random_state: int) -> Any:
     """Give MiniRocket and ridge on resampled series, or None where sktime or its numba is not installed."""
-    try:
-        import numba  # noqa: F401
-        from sktime.transformations.panel.rocket import MiniRocketMultivariate
-    except ImportError:
+    if find_spec("numba") is None or find_spec("sktime") is None:
         return None
+    from sktime.transformations.panel.rocket import MiniRocketMultivariate
+
     kernels = MiniRocketMultivariate(random_state=random_state)
     ridge = RidgeClassifierCV(alphas=np.logspace(-3, 3, 10))
     return make_pipeline(Resampled(max(length, 9)), kernels, StandardScaler(with_mean=False), ridge)
