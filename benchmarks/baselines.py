@@ -48,6 +48,30 @@ class Resampled(TransformerMixin, BaseEstimator):
         return out
 
 
+class Kernels(TransformerMixin, BaseEstimator):
+    """sktime's MiniRocket; its own transformers of sktime 1.2 fail inside pipelines of scikit-learn 1.9.
+
+    Parameters
+    ----------
+    random_state : int
+        Seed of the kernels.
+    """
+
+    def __init__(self, random_state: int = 0):
+        self.random_state = random_state
+
+    def fit(self, X: np.ndarray, y: Any = None) -> Kernels:
+        """Draw the kernels."""
+        from sktime.transformations.panel.rocket import MiniRocketMultivariate
+
+        self.kernels_ = MiniRocketMultivariate(random_state=self.random_state).fit(X)
+        return self
+
+    def transform(self, X: np.ndarray) -> np.ndarray:
+        """Give the features."""
+        return np.asarray(self.kernels_.transform(X))
+
+
 def flat(array: np.ndarray) -> np.ndarray:
     """Give (n, c, length) as (n, c * length)."""
     return array.reshape(len(array), -1)
@@ -62,11 +86,8 @@ def minirocket(length: int, random_state: int) -> Any:
     """Give MiniRocket and ridge on resampled series, or None where sktime or its numba is not installed."""
     if find_spec("numba") is None or find_spec("sktime") is None:
         return None
-    from sktime.transformations.panel.rocket import MiniRocketMultivariate
-
-    kernels = MiniRocketMultivariate(random_state=random_state)
     ridge = RidgeClassifierCV(alphas=np.logspace(-3, 3, 10))
-    return make_pipeline(Resampled(max(length, 9)), kernels, StandardScaler(with_mean=False), ridge)
+    return make_pipeline(Resampled(max(length, 9)), Kernels(random_state), StandardScaler(with_mean=False), ridge)
 
 
 def label_rows(random_state: int, n: int) -> dict[str, ClassifierMixin]:
