@@ -24,7 +24,7 @@ class Layer(nn.Module, ABC):
     slow: ClassVar[tuple[str, ...]] = ()
     """Names of own parameters that set time scales: they learn at their own rate, without weight decay."""
 
-    causal: ClassVar[bool] = True
+    causal: bool = True
     """Whether a row sees only itself and what came before, so that the layer can stream."""
 
     @abstractmethod

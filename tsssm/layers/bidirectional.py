@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from torch import Tensor
 
 from tsssm.grid import Grid
@@ -35,7 +33,7 @@ class Bidirectional(Layer):
     torch.Size([2, 5, 8])
     """
 
-    causal: ClassVar[bool] = False
+    causal = False
 
     def __init__(self, d_model: int, layer: Recipe):
         super().__init__()

@@ -40,11 +40,7 @@ class Stack(Layer):
         super().__init__()
         self.blocks = nn.ModuleList(_Block(d_model, layer, dropout) for _ in range(depth))
         self.norm = nn.LayerNorm(d_model)
-
-    @property
-    def causal(self) -> bool:  # type: ignore[override]
-        """Whether all blocks are causal."""
-        return all(block.layer.causal for block in self.blocks)
+        self.causal = all(block.layer.causal for block in self.blocks)
 
     def forward(self, x: Tensor, grid: Grid, state: tuple | None = None) -> tuple[Tensor, tuple]:
         states = []
