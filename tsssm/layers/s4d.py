@@ -56,7 +56,7 @@ class S4D(Layer):
         d_model: int,
         d_state: int = 32,
         init: str = "lin",
-        rule: LinearDiscretization = ZeroOrderHold(),  # noqa: B008 -- frozen
+        rule: LinearDiscretization = ZeroOrderHold(),
         timescale: tuple[float, float] = (0.001, 0.1),
     ):
         super().__init__()

@@ -58,7 +58,7 @@ class S5(Layer):
         d_model: int,
         d_state: int = 64,
         blocks: int = 4,
-        rule: LinearDiscretization = ZeroOrderHold(),  # noqa: B008 -- frozen
+        rule: LinearDiscretization = ZeroOrderHold(),
         timescale: tuple[float, float] = (0.001, 0.1),
     ):
         super().__init__()
