@@ -22,7 +22,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "the defaults": {},
     "dropout=0.1": {"dropout": 0.1},
     "d_model=64, depth=2": {"d_model": 64, "depth": 2},
-    "lr=0.004": {"lr": 0.004},
     "members=1": {"members": 1},
 }
 
@@ -39,7 +38,7 @@ def fold(setting: dict[str, Any], train: np.ndarray, test: np.ndarray) -> tuple[
 def main() -> None:
     """Fit, judge, print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.defaults", description=__doc__)
-    parser.add_argument("--folds", type=int, default=4, help="of the cross-validation (%(default)s)")
+    parser.add_argument("--folds", type=int, default=3, help="of the cross-validation (%(default)s)")
     parser.add_argument("--jobs", type=int, default=2, help="fits at once (%(default)s)")
     options = parser.parse_args()
     _, y = load_physionet2012("a")
