@@ -8,7 +8,7 @@ import pytest
 from tsssm.data.batch import Question, Source
 from tsssm.data.panel import Panel
 from tsssm.data.scaling import Scaling
-from tsssm.data.tasks import HideLast, HidePoints, ShowSome, Task, ask_target, ranges, show_all
+from tsssm.data.tasks import HideLast, HidePoints, Task, ask_target, ranges, show_all
 
 LENGTHS = [0, 1, 2, 9, 30, 0, 5]
 SCALE = 2.0
@@ -29,7 +29,6 @@ def source_of(target: bool = False) -> Source:
 
 TASKS: dict[str, Task] = {
     "show_all": show_all,
-    "show_some": ShowSome(),
     "hide_last": HideLast(horizon=3.0, context=8, channels=(0, 1, 2)),
     "hide_last_known": HideLast(horizon=3.0, context=8, channels=(1,), known=(0,)),
     "hide_points": HidePoints(context=12),
@@ -91,13 +90,6 @@ def test_show_all_shows_all():
     assert question.hidden is None and question.wanted is None
     assert np.array_equal(question.counts, np.array(LENGTHS)[SERIES])
     assert int(source.batch(question).observed.sum()) == int(source.seen[question.rows].sum())
-
-
-def test_show_some_hides_up_to_its_share():
-    source, question = asked("show_some", 0)
-    assert 0 < question.hidden.mean() < 0.5 and question.wanted is None
-    none = ShowSome(most=0.0)(source, SERIES, np.random.default_rng(0))
-    assert not none.hidden.any()
 
 
 def test_ask_target_asks_for_every_target_there_is():

@@ -26,21 +26,6 @@ def show_all(source: Source, series: np.ndarray, rng: np.random.Generator | None
     return Question(ranges(source.offsets[series], counts), counts, series)
 
 
-@dataclass(frozen=True)
-class ShowSome:
-    """Hide a random share of the entries of each series, up to `most`, and ask for nothing row by row.
-
-    Augmentation of labelled series: a label does not hang on single observations.
-    """
-
-    most: float = 0.5
-
-    def __call__(self, source: Source, series: np.ndarray, rng: np.random.Generator) -> Question:
-        rows, counts = (question := show_all(source, series)).rows, question.counts
-        share = np.repeat(rng.uniform(0, self.most, len(series)), counts)[:, None]
-        return Question(rows, counts, series, hidden=rng.random((len(rows), source.seen.shape[1])) < share)
-
-
 def ask_target(source: Source, series: np.ndarray, rng: np.random.Generator | None = None) -> Question:
     """Show everything and ask for the row-by-row target, which is not among the channels."""
     question = show_all(source, series, rng)
