@@ -1,0 +1,156 @@
+"""The modal scan by the compiled kernels: forward and backward fused, no states in memory."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+from tsssm.dynamics.kernels.loop import Modal, modal_loop
+from tsssm.dynamics.kernels.native import ROWS_A_CHUNK, Scan, address, kind_of, library
+
+# a table of the transitions of different gaps pays while it stays in a second-level cache and is reused
+TABLE_BYTES, TABLE_GAPS, TABLE_REUSE = 1 << 22, 1024, 8
+# parts of a gradient that are summed at the end: a fixed number, so that threads do not change the sum
+GROUPS = 16
+
+
+def modal_fused(modal: Modal) -> tuple[Tensor, Tensor]:
+    """Run a modal scan in C: the form for CPUs, float32 and float64.
+
+    Arguments and results are those of `modal_loop`, B and C left out. Memory: the outputs, and one state of every 64
+    rows until the backward pass, which computes the others again. Where few different gaps occur their transitions
+    are tabled. Second derivatives are those of `modal_loop`.
+
+    Parameters
+    ----------
+    modal : Modal
+        On the CPU, with gaps (b, l), without B and C.
+
+    Returns
+    -------
+    y : Tensor, (b, l, h)
+    end : Tensor, (b, h, n)
+
+    Examples
+    --------
+    >>> import torch
+    >>> rate = torch.tensor([[-1.0]])
+    >>> y, _ = modal_fused(Modal(rate, 1 / rate, torch.ones(1, 2), hold=torch.ones(1, 2, 1)))
+    >>> y.flatten()
+    tensor([0.6321, 0.8647])
+    """
+    y, end = _Fused.apply(*modal[:9])
+    return y, end
+
+
+class _Fused(Function):
+    @staticmethod
+    def forward(ctx: Any, *fields: Any) -> tuple[Tensor, Tensor]:
+        modal = _packed(fields)
+        scan, kept = _described(modal)
+        y = torch.empty_like(modal.inputs)
+        end = torch.empty(len(y), *modal.rate.shape, dtype=modal.rate.dtype)
+        scan.y, scan.end = address(y), address(end)
+        checkpoints = None
+        if any(ctx.needs_input_grad):
+            checkpoints = torch.empty(kept["chunks"] * kept["planes"], dtype=modal.gap.dtype)
+            scan.checkpoints = address(checkpoints)
+        _call(scan, modal, backward=False)
+        ctx.fields = modal[6:9]
+        # the arguments as they came, for the packed ones are no part of the graph that second derivatives follow
+        ctx.save_for_backward(*fields[:6], checkpoints)
+        return y, end
+
+    @staticmethod
+    def backward(ctx: Any, g_y: Tensor, g_end: Tensor) -> tuple[Tensor | None, ...]:
+        *parts, checkpoints = ctx.saved_tensors
+        needed = ctx.needs_input_grad[:6]
+        if torch.is_grad_enabled():
+            return (*_differentiable(Modal(*parts, *ctx.fields), needed, (g_y, g_end)), None, None, None)
+        modal = _packed((*parts, *ctx.fields))
+        scan, kept = _described(modal)
+        g_y, g_end = g_y.resolve_conj().contiguous(), g_end.resolve_conj().contiguous()
+        grads = [None if part is None else torch.empty_like(part) for part in modal[:6]]
+        grads[2] = grads[2] if needed[2] else None
+        if grads[5] is not None:
+            grads[5].zero_()
+        scan.g_rate, scan.g_weight, scan.g_gap, scan.g_hold, scan.g_push, scan.g_start = map(address, grads)
+        scan.g_y, scan.g_end, scan.checkpoints = address(g_y), address(g_end), address(checkpoints)
+        sums = torch.empty(scan.groups * 2 * kept["planes"], dtype=modal.gap.dtype)
+        gap_parts = torch.empty(kept["blocks"] * scan.rows if needed[2] else 0, dtype=modal.gap.dtype)
+        scan.sums, scan.gap_parts = address(sums), address(gap_parts)
+        _call(scan, modal, backward=True)
+        return (*grads, None, None, None)
+
+
+def _packed(fields: tuple[Any, ...]) -> Modal:
+    return Modal(*(part.resolve_conj().contiguous() if isinstance(part, Tensor) else part for part in fields))
+
+
+def _described(modal: Modal) -> tuple[Scan, dict[str, Any]]:
+    """The arguments of the C function, and the tensors and sizes behind them."""
+    native = library()
+    assert native is not None
+    b, l, h = modal.inputs.shape
+    n, real = modal.rate.shape[1], modal.gap.dtype
+    lanes = native.tsssm_lanes(real.itemsize)
+    blocks = -(-h // lanes)
+    resets = 0 if modal.reset is None else int(modal.reset.sum())
+    tables = torch.empty(4, b + resets + 1, dtype=torch.int64)
+    series = native.tsssm_series(address(modal.reset), b, l, *(address(table) for table in tables))
+    planes = blocks * n * 2 * lanes
+    kept = {"blocks": blocks, "planes": planes, "chunks": int(tables[1, series])}
+    which, gaps, unique = _different(modal.gap, min(TABLE_GAPS, TABLE_BYTES // (real.itemsize * planes)))
+    table = torch.empty(unique * planes, dtype=real)
+    kept["tensors"] = (tables, which, gaps, table)
+    scan = Scan(
+        **{name: address(getattr(modal, name)) for name in ("rate", "weight", "gap", "hold", "push", "start", "active")},
+        **dict(zip(("offsets", "chunks", "source", "sink"), map(address, tables), strict=True)),
+        which=address(which),
+        unique_gaps=address(gaps),
+        table=address(table),
+        rows=b * l,
+        channels=h,
+        modes=n,
+        series=series,
+        unique=unique,
+        groups=max(1, min(GROUPS, series)),
+        threads=torch.get_num_threads(),
+        complex_modes=modal.rate.is_complex(),
+        complex_rows=modal.inputs.is_complex(),
+        rational=modal.alpha is not None,
+        alpha=modal.alpha or 0.0,
+    )
+    return scan, kept
+
+
+def _different(gap: Tensor, most: int) -> tuple[Tensor, Tensor, int]:
+    """The different gaps, and which of them each row has; none where a table of them would not pay."""
+    native = library()
+    assert native is not None
+    most = min(most, gap.numel() // TABLE_REUSE)
+    which, gaps = torch.empty(gap.numel(), dtype=torch.int32), torch.empty(max(most, 0), dtype=gap.dtype)
+    if most < 1:
+        return which, gaps, 0
+    unique = getattr(native, f"tsssm_unique_{kind_of(gap.dtype)}")
+    return which, gaps, unique(address(gap), gap.numel(), most, address(which), address(gaps))
+
+
+def _call(scan: Scan, modal: Modal, backward: bool) -> None:
+    native = library()
+    assert native is not None
+    if getattr(native, f"tsssm_scan_{kind_of(modal.gap.dtype)}")(ctypes.byref(scan), int(backward)):
+        raise MemoryError("the scan could not allocate its working memory")
+
+
+def _differentiable(modal: Modal, needed: tuple[bool, ...], grads: tuple[Tensor, ...]) -> list[Tensor | None]:
+    """Gradients that can be differentiated again: those of the plain loop."""
+    with torch.enable_grad():
+        outputs = modal_loop(modal)
+        wanted = [part for part, need in zip(modal[:6], needed, strict=True) if need]
+        found = iter(torch.autograd.grad(outputs, wanted, grads, create_graph=True, allow_unused=True))
+    return [next(found) if need else None for need in needed]

@@ -1,0 +1,24 @@
+/* All kernels for one instruction set, in float and in double. */
+
+#define NAME(x) PASTE(PASTE(x, float), SET)
+#define R float
+#define RINT int32_t
+#define DOUBLE 0
+#define W (BYTES / 4)
+#include "vectors.h"
+#include "scan.h"
+#include "tasks.h"
+#include "undo.h"
+
+#define NAME(x) PASTE(PASTE(x, double), SET)
+#define R double
+#define RINT int64_t
+#define DOUBLE 1
+#define W (BYTES / 8)
+#include "vectors.h"
+#include "scan.h"
+#include "tasks.h"
+#include "undo.h"
+
+#undef SET
+#undef BYTES

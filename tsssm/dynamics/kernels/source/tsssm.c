@@ -1,0 +1,148 @@
+/* Fast kernels of tsssm in plain C: no headers of Python or torch, loaded by ctypes.
+
+   Every kernel is compiled for several instruction sets, and the best one that the machine has is chosen when the
+   library is first used. */
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define INLINE static inline __attribute__((always_inline))
+#if defined(__clang__)
+#define UNROLL _Pragma("unroll")
+#else
+#define UNROLL _Pragma("GCC unroll 8")
+#endif
+
+enum { CHUNK = 64, MODES_AT_ONCE = 2, WORTH_THREADS = 400000 };
+
+/* Arguments of a scan; native.py has the same fields. Pointers are to numbers of the called type, null where a thing is
+   absent. Complex numbers are pairs. */
+typedef struct {
+  /* forward: rows are packed end to end, series s from offsets[s] to offsets[s + 1], its checkpoints from chunks[s];
+     it begins with start[source[s]] and leaves end[sink[s]], where those are not negative */
+  const void *rate, *weight, *gap, *hold, *push, *start;
+  const uint8_t *active;
+  const int64_t *offsets, *chunks, *source, *sink;
+  const int32_t *which;
+  const void *unique_gaps;
+  void *table, *y, *end, *checkpoints;
+  /* backward */
+  const void *g_y, *g_end;
+  void *g_rate, *g_weight, *g_gap, *g_hold, *g_push, *g_start, *sums, *gap_parts;
+  int64_t rows, channels, modes, series, unique, groups, threads, complex_modes, complex_rows, rational;
+  double alpha;
+} Scan;
+
+static void *allocate(size_t size) {
+  void *memory = 0;
+  return posix_memalign(&memory, 64, size + 64) ? 0 : memory;
+}
+
+static const int32_t counting[CHUNK] = {
+    0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21,
+    22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43,
+    44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63};
+
+#define PASTE_(a, b) a##_##b
+#define PASTE(a, b) PASTE_(a, b)
+
+#if defined(__x86_64__) && !defined(TSSSM_BASELINE_ONLY)
+#define LEVELS 3
+#define SET avx512
+#define BYTES 64
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")
+#endif
+#include "kernels.h"
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+#define SET avx2
+#define BYTES 32
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma")
+#endif
+#include "kernels.h"
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+#else
+#define LEVELS 1
+#endif
+
+#define SET baseline
+#define BYTES 16
+#include "kernels.h"
+
+/* 0 baseline (SSE2, NEON), 1 AVX2, 2 AVX-512: the best the machine has, or less where TSSSM_ISA asks for it. */
+int tsssm_level(void) {
+  static int level = -1;
+  if (level >= 0) return level;
+  int best = 0;
+#if LEVELS == 3
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) best = 1;
+  if (best && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512vl"))
+    best = 2;
+  const char *wanted = getenv("TSSSM_ISA");
+  if (wanted && !strcmp(wanted, "baseline")) best = 0;
+  if (wanted && !strcmp(wanted, "avx2") && best > 1) best = 1;
+#endif
+  return level = best;
+}
+
+#if LEVELS == 3
+#define CALL(name, ...)                                                                                 \
+  return tsssm_level() == 2 ? PASTE(name, avx512)(__VA_ARGS__)                                          \
+         : tsssm_level() == 1 ? PASTE(name, avx2)(__VA_ARGS__) : PASTE(name, baseline)(__VA_ARGS__)
+#else
+#define CALL(name, ...) return PASTE(name, baseline)(__VA_ARGS__)
+#endif
+
+int tsssm_scan_float(const Scan *scan, int backward) { CALL(run_float, scan, backward); }
+int tsssm_scan_double(const Scan *scan, int backward) { CALL(run_double, scan, backward); }
+int64_t tsssm_unique_float(const float *gap, int64_t rows, int64_t most, int32_t *which, float *table) {
+  CALL(unique_float, gap, rows, most, which, table);
+}
+int64_t tsssm_unique_double(const double *gap, int64_t rows, int64_t most, int32_t *which, double *table) {
+  CALL(unique_double, gap, rows, most, which, table);
+}
+int64_t tsssm_lanes(int bytes) { return (tsssm_level() == 2 ? 64 : tsssm_level() == 1 ? 32 : 16) / bytes; }
+
+/* Cut `entries` batch rows of `length` into series at their resets: fills the four tables of a Scan and gives the number
+   of series. `capacity` of the tables is 1 + entries + the number of resets. */
+int64_t tsssm_series(const uint8_t *reset, int64_t entries, int64_t length, int64_t *offsets, int64_t *chunks, int64_t *source,
+                     int64_t *sink) {
+  int64_t count = 0, chunk = 0;
+  for (int64_t e = 0; e < entries; e++) {
+    int64_t start = 0;
+    for (int64_t k = 1; k <= length || k == 1; k++) {
+      int last = k >= length;
+      if (!last && !(reset && reset[e * length + k])) continue;
+      int64_t stop = last ? length : k;
+      offsets[count] = e * length + start;
+      chunks[count] = chunk;
+      source[count] = start == 0 && !(reset && length && reset[e * length]) ? e : -1;
+      sink[count++] = last ? e : -1;
+      chunk += (stop - start + CHUNK - 1) / CHUNK;
+      start = stop;
+      if (last) break;
+    }
+  }
+  offsets[count] = entries * length;
+  chunks[count] = chunk;
+  return count;
+}
