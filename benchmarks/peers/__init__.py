@@ -1,0 +1,1 @@
+"""What `benchmarks.speed` runs: problems, measurements, and other people's scans behind one form of call."""
