@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from tsssm.dynamics.matrices import StateMatrix, scaled_identity
-from tsssm.dynamics.rules import Discretization, LinearDiscretization, Step
+from tsssm.dynamics.rules import Discretization, LinearDiscretization, ModalInputs, Step
 from tsssm.errors import explain
 
 __all__ = [
@@ -51,6 +51,9 @@ class ZeroOrderHold(LinearDiscretization):
         exp, integral = A.exp_and_integral(dt)
         return Step(exp, None, integral)
 
+    def modal(self, dt: Tensor, before: Tensor, after: Tensor) -> ModalInputs:
+        return ModalInputs(after, None, None, scaled=True)
+
 
 @dataclass(frozen=True)
 class LeftHold(LinearDiscretization):
@@ -70,6 +73,9 @@ class LeftHold(LinearDiscretization):
         """``e^z, dt phi_1(z), none``."""
         exp, integral = A.exp_and_integral(dt)
         return Step(exp, integral, None)
+
+    def modal(self, dt: Tensor, before: Tensor, after: Tensor) -> ModalInputs:
+        return ModalInputs(before, None, None, scaled=True)
 
 
 @dataclass(frozen=True)
@@ -114,6 +120,9 @@ class Bilinear(LinearDiscretization):
         gain = inverse.affine(dt / 2)
         return Step(transition, gain, gain)
 
+    def modal(self, dt: Tensor, before: Tensor, after: Tensor) -> ModalInputs:
+        return ModalInputs((before + after) / 2, None, 0.5, scaled=True)
+
 
 @dataclass(frozen=True)
 class GeneralizedBilinear(LinearDiscretization):
@@ -150,6 +159,9 @@ class GeneralizedBilinear(LinearDiscretization):
         transition, inverse = A.rational(dt, self.alpha)
         return Step(transition, None, inverse.affine(dt))
 
+    def modal(self, dt: Tensor, before: Tensor, after: Tensor) -> ModalInputs:
+        return ModalInputs(after, None, self.alpha, scaled=True)
+
 
 @dataclass(frozen=True)
 class ForwardEuler(LinearDiscretization):
@@ -166,6 +178,9 @@ class ForwardEuler(LinearDiscretization):
     def matrices(self, A: StateMatrix, dt: Tensor | float) -> Step:
         """``1 + z, none, dt``."""
         return Step(A.affine(dt, 1.0), None, scaled_identity(A, dt))
+
+    def modal(self, dt: Tensor, before: Tensor, after: Tensor) -> ModalInputs:
+        return ModalInputs(after, None, 0.0, scaled=True)
 
 
 @dataclass(frozen=True)
@@ -185,6 +200,9 @@ class BackwardEuler(LinearDiscretization):
         inverse = A.resolvent(dt)
         return Step(inverse, None, inverse.affine(dt))
 
+    def modal(self, dt: Tensor, before: Tensor, after: Tensor) -> ModalInputs:
+        return ModalInputs(after, None, 1.0, scaled=True)
+
 
 @dataclass(frozen=True)
 class ExponentialEuler(LinearDiscretization):
@@ -203,6 +221,9 @@ class ExponentialEuler(LinearDiscretization):
     def matrices(self, A: StateMatrix, dt: Tensor | float) -> Step:
         """``e^z, none, dt``."""
         return Step(A.exp(dt), None, scaled_identity(A, dt))
+
+    def modal(self, dt: Tensor, before: Tensor, after: Tensor) -> ModalInputs:
+        return ModalInputs(None, dt * after, None, scaled=False)
 
 
 @dataclass(frozen=True)
@@ -237,6 +258,10 @@ class ExponentialTrapezoid(LinearDiscretization):
         exp = A.exp(dt)
         return Step(exp, exp.affine((1 - self.weight) * dt), scaled_identity(A, self.weight * dt))
 
+    def modal(self, dt: Tensor, before: Tensor, after: Tensor) -> ModalInputs:
+        kick = (1 - self.weight) * dt * before
+        return ModalInputs(kick, kick + self.weight * dt * after, None, scaled=False)
+
 
 @dataclass(frozen=True)
 class Dirac(LinearDiscretization):
@@ -255,6 +280,9 @@ class Dirac(LinearDiscretization):
     def matrices(self, A: StateMatrix, dt: Tensor | float) -> Step:
         """``e^z, none, 1``."""
         return Step(A.exp(dt), None, scaled_identity(A, 1.0))
+
+    def modal(self, dt: Tensor, before: Tensor, after: Tensor) -> ModalInputs:
+        return ModalInputs(None, after, None, scaled=False)
 
 
 def _check_weight(name: str, value: float) -> None:

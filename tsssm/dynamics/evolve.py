@@ -12,11 +12,12 @@ from torch.utils.checkpoint import checkpoint
 from tsssm.dynamics.convolution import RESPONSE_AT_ONCE, convolve, uniform_gap
 from tsssm.dynamics.discretization import Discretization, LinearDiscretization
 from tsssm.dynamics.fields import Field
+from tsssm.dynamics.kernels import library
 from tsssm.dynamics.matrices import Diagonal, StateMatrix
+from tsssm.dynamics.modal import keeps_no_states, modal_run, read
 from tsssm.dynamics.rows import Rows, State, rows_of, state_after
 from tsssm.dynamics.scan import scan
 
-Readout = Callable[[Tensor], Tensor]
 Recurrence = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 # numbers of state held at once before a run is cut into pieces that are computed again backwards: 64 MB a copy
@@ -30,7 +31,7 @@ def evolve(
     u: Tensor,
     state: State | None = None,
     reset: Tensor | None = None,
-    readout: Readout | None = None,
+    readout: Tensor | None = None,
     active: Tensor | None = None,
 ) -> tuple[Tensor, State]:
     """Advance x' = field(t, x, u) along a grid: x_k = rule.step(field, t_k, dt_k, x_{k-1}, u_k).
@@ -49,9 +50,9 @@ def evolve(
         What an earlier piece returned. Zero state if not given.
     reset : Tensor of bool, (b, l), optional
         Rows where a new series starts: the state before is forgotten.
-    readout : callable, (b, q, *s, n) -> (b, q, ...), optional
-        Linear map of the states, applied piece by piece, so that all states never exist at once. Identity if not given.
-        Where an input of last axis 1 feeds each channel, it is real and keeps the channels apart: (b, q, *s).
+    readout : Tensor, optional
+        C of y = Re(C x), so that all states never exist at once: (*s, n) where each channel reads its own states, y
+        (b, l, *s); (d, n) where there is one state for all, y (b, l, d). The states themselves, if not given.
     active : Tensor of bool, (b, l), optional
         Rows that bring input; the others only read the state at their time and leave no trace. All, if not given.
 
@@ -64,8 +65,9 @@ def evolve(
 
     Notes
     -----
-    Diagonal matrices with linear rules run as a scan, O(b l n) work, or as an FFT convolution where the gaps are equal
-    and each channel has states of its own; everything else runs step by step. `evolve_loop` is the specification.
+    Diagonal matrices with linear rules run as a scan, O(b l n) work: fused in compiled kernels for every rule but the
+    first-order hold. Without them equal gaps become an FFT convolution, where each channel has states of its own.
+    Everything else runs step by step. `evolve_loop` is the specification.
 
     Examples
     --------
@@ -77,13 +79,19 @@ def evolve(
     """
     if not (isinstance(field, Diagonal) and isinstance(rule, LinearDiscretization)):
         return evolve_loop(field, rule, dt, u, state, reset, readout, active)
-    apart = u.shape[-1] < field.eigenvalues.shape[-1]
-    if readout is not None and state is None and apart and dt.shape[1] * field.eigenvalues.numel() <= RESPONSE_AT_ONCE:
+    if state is None and _convolution_pays(field, dt, u, readout):
         gap = uniform_gap(dt, reset, active)
         if gap is not None:
             y, x = convolve(field, rule, gap, u.squeeze(-1), readout)
             return y, state_after(x, dt, u, None, reset, None)
     return evolve_scan(field, rule, dt, u, state, reset, readout, active)
+
+
+def _convolution_pays(A: Diagonal, dt: Tensor, u: Tensor, readout: Tensor | None) -> bool:
+    """Whether an FFT is worth a look: the fused scan beats it at every length and at up to 64 modes on a CPU."""
+    if not keeps_no_states(A, u, readout) or dt.shape[1] * A.eigenvalues.numel() > RESPONSE_AT_ONCE:
+        return False
+    return A.eigenvalues.shape[-1] >= 64 if dt.device.type == "cuda" else library() is None
 
 
 def evolve_scan(
@@ -93,20 +101,26 @@ def evolve_scan(
     u: Tensor,
     state: State | None = None,
     reset: Tensor | None = None,
-    readout: Readout | None = None,
+    readout: Tensor | None = None,
     active: Tensor | None = None,
-    recurrence: Recurrence = scan,
+    recurrence: Recurrence | None = None,
 ) -> tuple[Tensor, State]:
-    """`evolve` for diagonal matrices by a scan over the rows, in pieces when the states would not fit at once."""
+    """`evolve` for diagonal matrices by a scan over the rows, in pieces when the states would not fit at once.
+
+    A modal scan where the rule has that form; the given or the general recurrence else.
+    """
     rows = rows_of(dt, u, state, reset, active, _reads_start(rule))
     x = _start(field, u) if state is None else state.x
 
     def advance(rows: Rows, x: Tensor) -> tuple[Tensor, Tensor]:
-        states, x = _scan_piece(field, rule, rows, x, recurrence)
-        return (states if readout is None else readout(states)), x
+        run = modal_run(field, rule, rows, x, readout) if recurrence is None else None
+        if run is None:
+            states, x = _scan_piece(field, rule, rows, x, recurrence or scan)
+            return read(states, readout), x
+        return run
 
     length, at_once = dt.shape[1], max(1, STATES_AT_ONCE // max(1, x.numel()))
-    if at_once >= length:
+    if at_once >= length or (recurrence is None and keeps_no_states(field, u, readout)):
         y, x = advance(rows, x)
     else:
         pieces = []
@@ -154,7 +168,7 @@ def evolve_loop(
     u: Tensor,
     state: State | None = None,
     reset: Tensor | None = None,
-    readout: Readout | None = None,
+    readout: Tensor | None = None,
     active: Tensor | None = None,
 ) -> tuple[Tensor, State]:
     """`evolve` one step after another, for every field and rule: the specification of all other forms."""
@@ -179,7 +193,7 @@ def evolve_loop(
             time = torch.where(here.squeeze(-1), time + gap, time)
         states.append(moved)
     y = torch.stack(states, 1)
-    return (y if readout is None else readout(y)), state_after(x, dt, u, state, reset, active)._replace(time=time)
+    return read(y, readout), state_after(x, dt, u, state, reset, active)._replace(time=time)
 
 
 def _start(field: Field, u: Tensor) -> Tensor:

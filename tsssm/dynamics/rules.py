@@ -20,6 +20,18 @@ class Step(NamedTuple):
     after: StateMatrix | None
 
 
+class ModalInputs(NamedTuple):
+    """How a rule's inputs enter a modal scan (`dynamics.kernels.loop`): x1 = x0 + push + m (x0 + hold).
+
+    Where `scaled`, of the state times the rate: a held input v has the gain m / rate.
+    """
+
+    hold: Tensor | None
+    push: Tensor | None
+    alpha: float | None
+    scaled: bool
+
+
 class Discretization(ABC):
     """A rule that advances a state over a gap."""
 
@@ -76,6 +88,18 @@ class LinearDiscretization(Discretization):
         Step
             Of the broadcast batch shape.
         """
+
+    def modal(self, dt: Tensor, before: Tensor, after: Tensor) -> ModalInputs | None:
+        """The rule's part in a fused scan: its inputs at both ends of the gaps, put together; None if it has no such form.
+
+        Parameters
+        ----------
+        dt : Tensor (b, l, *1)
+            Gaps, shaped to multiply inputs.
+        before, after : Tensor (b, l, *s, m)
+            Inputs at the start and at the end of each gap.
+        """
+        return None
 
     def step(
         self,

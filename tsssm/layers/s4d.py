@@ -73,13 +73,10 @@ class S4D(Layer):
     def forward(self, x: Tensor, grid: Grid, state: State | None = None) -> tuple[Tensor, State]:
         step = self.log_timescale.clamp(-14, 4.6).exp().unsqueeze(-1)
         A = Diagonal(torch.complex(-self.log_decay.exp() * step, self.frequency * step))
-        C = torch.stack([2 * self.C[..., 0], -2 * self.C[..., 1]], -1) * step.unsqueeze(-1)
-
-        def readout(states: Tensor) -> Tensor:
-            return torch.einsum("...hnc,hnc->...h", torch.view_as_real(states), C)
+        C = 2 * torch.view_as_complex(self.C) * step
 
         u, active = grid.quiet(x)
         # in mixed precision features come in half: the dynamics need the precision of their parameters
         u = u.to(self.D.dtype).unsqueeze(-1)
-        y, state = evolve(A, self.rule, grid.dt, u, state, grid.reset, readout, active)
+        y, state = evolve(A, self.rule, grid.dt, u, state, grid.reset, C, active)
         return y + self.D * x, state

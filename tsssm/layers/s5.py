@@ -92,10 +92,6 @@ class S5(Layer):
         u, active = grid.quiet(x)
         # in mixed precision the product comes in half: the dynamics need the precision of their parameters
         u = torch.view_as_complex((u @ B).to(B.dtype).unflatten(-1, (-1, 2)))
-        C = torch.stack([2 * self.C[..., 0], -2 * self.C[..., 1]], -1).flatten(1).T
-
-        def readout(states: Tensor) -> Tensor:
-            return torch.view_as_real(states).flatten(-2) @ C
-
-        y, state = evolve(A, self.rule, grid.dt, u, state, grid.reset, readout, active)
+        C = 2 * torch.view_as_complex(self.C)
+        y, state = evolve(A, self.rule, grid.dt, u, state, grid.reset, C, active)
         return y + self.D * x, state

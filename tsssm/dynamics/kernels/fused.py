@@ -108,7 +108,9 @@ def _described(modal: Modal) -> tuple[Scan, dict[str, Any]]:
     table = torch.empty(unique * planes, dtype=real)
     kept["tensors"] = (tables, which, gaps, table)
     scan = Scan(
-        **{name: address(getattr(modal, name)) for name in ("rate", "weight", "gap", "hold", "push", "start", "active")},
+        **{
+            name: address(getattr(modal, name)) for name in ("rate", "weight", "gap", "hold", "push", "start", "active")
+        },
         **dict(zip(("offsets", "chunks", "source", "sink"), map(address, tables), strict=True)),
         which=address(which),
         unique_gaps=address(gaps),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import logging
 from functools import lru_cache
-from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 import torch
@@ -38,11 +37,9 @@ def library() -> ctypes.CDLL | None:
     Calls through it release the GIL, and it keeps no state between calls, so threads may call it at once. It is loaded
     after torch on purpose: both then share one pool of OpenMP threads.
     """
-    folder = Path(__file__).parent
-    for suffix in EXTENSION_SUFFIXES:
-        path = folder / f"_native{suffix}"
-        if path.exists():
-            return _declared(ctypes.CDLL(str(path)))
+    path = Path(__file__).with_suffix(".lib")
+    if path.exists():
+        return _declared(ctypes.CDLL(str(path)))
     logger.warning(
         "tsssm runs without its compiled kernels, many times slower, for they were not built when it was installed. "
         "Install a C compiler (gcc or clang) and reinstall tsssm."

@@ -36,13 +36,13 @@ INLINE void NAME(store_some)(R *p, V v, int64_t count) {
 }
 /* The same for complex numbers, which lie in memory as pairs. */
 INLINE void NAME(load_pairs)(const R *p, int64_t count, R *re, R *im) {
-  if (count >= W) count = W;
-  else for (int64_t j = count; j < W; j++) re[j] = im[j] = 0;
-  for (int64_t j = 0; j < count; j++) { re[j] = p[2 * j]; im[j] = p[2 * j + 1]; }
+  /* a loop of known length becomes a few shuffles */
+  if (count >= W) for (int j = 0; j < W; j++) { re[j] = p[2 * j]; im[j] = p[2 * j + 1]; }
+  else for (int64_t j = 0; j < W; j++) { re[j] = j < count ? p[2 * j] : 0; im[j] = j < count ? p[2 * j + 1] : 0; }
 }
 INLINE void NAME(store_pairs)(R *p, int64_t count, const R *re, const R *im) {
-  if (count > W) count = W;
-  for (int64_t j = 0; j < count; j++) { p[2 * j] = re[j]; p[2 * j + 1] = im[j]; }
+  if (count >= W) for (int j = 0; j < W; j++) { p[2 * j] = re[j]; p[2 * j + 1] = im[j]; }
+  else for (int64_t j = 0; j < count; j++) { p[2 * j] = re[j]; p[2 * j + 1] = im[j]; }
 }
 
 /* Polynomials below are minimax fits on half a unit either side of 0, of 2^f - 1 over f, of sqrt(2) sin(pi r) over r
