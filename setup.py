@@ -9,9 +9,15 @@ from setuptools.errors import CompileError, LinkError
 
 SOURCE = Path("tsssm/dynamics/kernels/source")
 # no -ffast-math: it would undo the additions that round to integers
-FLAGS = (
-    "-O3 -std=c11 -D_POSIX_C_SOURCE=200809L -fno-math-errno -fno-trapping-math -ffp-contract=fast -Wno-psabi".split()
-)
+FLAGS = [
+    "-O3",
+    "-std=c11",
+    "-D_POSIX_C_SOURCE=200809L",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-ffp-contract=fast",
+    "-Wno-psabi",
+]
 
 
 class BuildKernels(build_ext):

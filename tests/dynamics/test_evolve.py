@@ -28,9 +28,9 @@ from tsssm.dynamics import (
     evolve,
     evolve_loop,
     evolve_scan,
+    kernels,
     sequential_scan,
 )
-from tsssm.dynamics import kernels
 from tsssm.dynamics.convolution import convolve, powers, uniform_gap
 from tsssm.dynamics.solvers import RK4, Torchdiffeq
 

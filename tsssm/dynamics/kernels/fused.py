@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from tsssm.dynamics.kernels.loop import Modal, modal_loop
-from tsssm.dynamics.kernels.native import ROWS_A_CHUNK, Scan, address, kind_of, library
+from tsssm.dynamics.kernels.native import Scan, address, kind_of, library
 
 # a table of the transitions of different gaps pays while it stays in a second-level cache and is reused
 TABLE_BYTES, TABLE_GAPS, TABLE_REUSE = 1 << 22, 1024, 8

@@ -80,7 +80,7 @@ def modal_loop(modal: Modal) -> tuple[Tensor, Tensor]:
     >>> y.flatten()
     tensor([0.6321, 0.8647])
     """
-    b, l, h = modal.inputs.shape
+    b, l, _ = modal.inputs.shape
     X = modal.rate.new_zeros(b, *modal.rate.shape) if modal.start is None else modal.start
     ys = []
     # a slice a row would make the backward pass quadratic in the length

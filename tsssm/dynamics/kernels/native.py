@@ -15,9 +15,47 @@ logger = logging.getLogger("tsssm")
 ROWS_A_CHUNK = 64
 """Rows between two states that are kept for the backward pass (CHUNK of tsssm.c)."""
 
-_POINTERS = """rate weight gap hold push start active offsets chunks source sink which unique_gaps table y end checkpoints
-    g_y g_end g_rate g_weight g_gap g_hold g_push g_start sums gap_parts""".split()
-_NUMBERS = "rows channels modes series unique groups threads complex_modes complex_rows rational".split()
+_POINTERS = [
+    "rate",
+    "weight",
+    "gap",
+    "hold",
+    "push",
+    "start",
+    "active",
+    "offsets",
+    "chunks",
+    "source",
+    "sink",
+    "which",
+    "unique_gaps",
+    "table",
+    "y",
+    "end",
+    "checkpoints",
+    "g_y",
+    "g_end",
+    "g_rate",
+    "g_weight",
+    "g_gap",
+    "g_hold",
+    "g_push",
+    "g_start",
+    "sums",
+    "gap_parts",
+]
+_NUMBERS = [
+    "rows",
+    "channels",
+    "modes",
+    "series",
+    "unique",
+    "groups",
+    "threads",
+    "complex_modes",
+    "complex_rows",
+    "rational",
+]
 
 
 class Scan(ctypes.Structure):
