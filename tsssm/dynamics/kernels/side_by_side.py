@@ -15,8 +15,8 @@ Scan = Callable[[Modal], tuple[Tensor, Tensor]]
 def in_pieces(modal: Modal, count: int, scan: Scan) -> tuple[Tensor, Tensor]:
     """Run `scan` on `count` pieces of the rows at once; `alpha` must be None.
 
-    Each piece is run from zero, for the state it adds; then one scan carries states from piece to piece, with the modes as
-    channels, the states added as impulses and the pieces' lengths as gaps; then each piece is run from the state it
+    Each piece is run from zero, for the state it adds; then one scan carries states from piece to piece, with the modes
+    as channels, the states added as impulses and the pieces' lengths as gaps; then each piece is run from the state it
     enters with. Twice the work in 2 l / count + count steps, and with the scan's own gradients.
     """
     b, l, h = modal.inputs.shape

@@ -1,14 +1,14 @@
 """Chunks of rows of a modal scan in plain torch.
 
-Arrays are (rows, batch, n, h), so that sums over n and over rows run along whole vectors, and gaps and inputs spread over a
-row without a copy. A row is one `lerp`, for with pull = -m = 1 - exp(z)
+Arrays are (rows, batch, n, h), so that sums over n and over rows run along whole vectors, and gaps and inputs spread
+over a row without a copy. A row is one `lerp`, for with pull = -m = 1 - exp(z)
 
     X + m (X + B hold) = X + pull (-B hold - X),
 
 the state on its way to where a held input lets it rest. Neither 1 + m, which loses the digits of short gaps, nor any
 difference of near numbers appears. Complex numbers are multiplied as such (1.4 ns per state and row; 2.7 ns by real and
-imaginary parts), but exponentials are made of real functions, in buffers that every chunk uses again (5 ns per state; 26 ns
-in new memory, most of it page faults).
+imaginary parts), but exponentials are made of real functions, in buffers that every chunk uses again (5 ns per state;
+26 ns in new memory, most of it page faults).
 """
 
 from __future__ import annotations
@@ -120,8 +120,8 @@ def pull_of(rate: Tensor, gap: Tensor, alpha: float | None, buffers: Buffers) ->
 def shared_gaps(modal: Modal) -> tuple[Tensor, Tensor] | None:
     """Gaps that differ, and which of them each row (l, b) has, where that is cheaper than all exponentials.
 
-    Sorting a gap costs as much as 20 complex exponentials, looking one up a twentieth of it. Not on other devices, where
-    exponentials are cheap and the count of what differs has to be waited for.
+    Sorting a gap costs as much as 20 complex exponentials, looking one up a twentieth of it. Not on other devices,
+    where exponentials are cheap and the count of what differs has to be waited for.
     """
     gap, cost = modal.gap, modal.rate.numel() * (4 if modal.rate.is_complex() else 1)
     if gap.dim() > 2 or gap.device.type != "cpu" or cost < 256:

@@ -1,4 +1,7 @@
-"""The modal scan in plain torch, for any device: chunks of rows, computed again in the backward pass."""
+"""The modal scan in plain torch, for any device: products of matrices on even grids, else chunks of rows.
+
+Chunks are computed again in the backward pass.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,13 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from tsssm.dynamics.kernels.equal_gaps import equal_gap, modal_even
 from tsssm.dynamics.kernels.loop import Modal, modal_loop
 from tsssm.dynamics.kernels.side_by_side import in_pieces
 from tsssm.dynamics.kernels.torch_chunks import ROWS, STATES, Buffers, Chunk, blocks, rows_first, shared_gaps
 
-# States of a row at which the 5 microseconds of a launch are small beside its traffic, by arithmetic: 2^18 of 24 bytes take
-# 2 microseconds at 3 TB/s. Not measured.
+# States of a row at which the 5 microseconds of a launch are small beside its traffic, by arithmetic: 2^18 of 24 bytes
+# take 2 microseconds at 3 TB/s. Not measured.
 WIDE_STATES = 1 << 18
 
 
@@ -31,8 +35,9 @@ def modal_torch(modal: Modal) -> tuple[Tensor, Tensor]:
 
     Notes
     -----
-    O(b l h n) work. Autograd keeps the inputs and every 64th state; the states between are computed again. The second
-    derivative is that of the loop. Source of the recomputation: Mamba, arXiv 2312.00752, section 3.3.2.
+    O(b l h n) work. Autograd keeps the inputs and every 64th state, every 32nd on short even grids; the states between
+    are computed again. The second derivative is that of the loop. Source of the recomputation: Mamba, arXiv 2312.00752,
+    section 3.3.2.
 
     Examples
     --------
@@ -43,6 +48,9 @@ def modal_torch(modal: Modal) -> tuple[Tensor, Tensor]:
     """
     if not (modal.inputs.numel() and modal.rate.numel()):
         return modal_loop(modal)
+    gap = equal_gap(modal)
+    if gap is not None:
+        return modal_even(modal, gap, _scan)
     count = 1 if modal.alpha is not None else pieces_of(modal)
     return in_pieces(modal, count, _scan) if count > 1 else _scan(modal)
 
@@ -50,8 +58,8 @@ def modal_torch(modal: Modal) -> tuple[Tensor, Tensor]:
 def pieces_of(modal: Modal) -> int:
     """Pieces of the rows to run side by side: 1 where a row is work enough.
 
-    Twice the work has to be repaid: measured on one core with 1024 rows, from 8 pieces on, at up to 256 states a row. With
-    64 states a row it takes 7.5 ms forward and backward, in one piece 20 ms.
+    Twice the work has to be repaid: measured on one core with 1024 rows, from 8 pieces on, at up to 256 states a row.
+    With 64 states a row it takes 7.5 ms forward and backward, in one piece 20 ms.
     """
     l, row = modal.inputs.shape[1], modal.inputs.shape[0] * modal.rate.numel()
     wide = STATES // 2 if modal.rate.device.type == "cpu" else WIDE_STATES
@@ -123,7 +131,7 @@ class _Adjoint:
 
     It runs on the conjugates of gradients, where no state and no rate is conjugated: with g of a row after it, and g_y,
 
-        G = g + g_y C weight,    d pull = -G (X + B hold),    d hold = sum of -pull B G,    g of the row before = G - pull G.
+        G = g + g_y C weight,  d pull = -G (X + B hold),  d hold = sum of -pull B G,  g of the row before = G - pull G
     """
 
     def __init__(self, modal: Modal, wanted: tuple[bool, ...], carried: Tensor) -> None:
