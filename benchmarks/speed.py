@@ -4,8 +4,9 @@ python -m benchmarks.speed
 python -m benchmarks.speed --quick
 python -m benchmarks.speed --tables scan layer --threads 2
 
-The whole takes about an hour on one core, nearly all of it in the peers; `--quick` runs one small size of everything in
-about a minute. Peers that are not installed are named in their rows: `benchmarks/requirements-peers.txt` installs them.
+The whole takes about an hour on one quiet core, nearly all of it in the peers; `--quick` runs one small size of
+everything in about a minute. Peers that are not installed are named in their rows:
+`benchmarks/requirements-peers.txt` installs them. Targets are what our prototypes reached, in time forward and backward.
 """
 
 from __future__ import annotations
@@ -168,7 +169,7 @@ TABLES: dict[str, Callable[[Plan], None]] = {
 
 def heading(words: str) -> None:
     """Name the table that follows."""
-    print(f"**{words}**\n")
+    print(f"**{words}**\n", flush=True)
 
 
 def show(text: str) -> None:

@@ -116,6 +116,7 @@ def peak_of(work: Callable[[], Any], limit_gb: float) -> tuple[float, Any]:
         start = time.perf_counter()
         answer = work()
         while time.perf_counter() - start < SAMPLED_SECONDS:
+            answer = None
             answer = work()
     return peak.gb, answer
 
@@ -140,16 +141,17 @@ def measure(make: Maker, problem: Problem, truth: Truth | None, effort: Effort) 
     b, limit = len(problem.weight), 1.5 * effort.gigabytes
     make(problem.head(8)).both()
     runner = make(problem.series(0, 1))
-    both_gb, _ = peak_of(runner.both, limit)
+    both_gb, answer = peak_of(runner.both, limit)
     series = max(1, min(b, int(effort.gigabytes / max(both_gb, 1e-6))))
     if series > 1:
-        runner = make(problem.series(0, series))
-        both_gb, _ = peak_of(runner.both, limit)
+        runner, answer = make(problem.series(0, series)), None
+        both_gb, answer = peak_of(runner.both, limit)
     found: dict[str, float] = {}
-    if truth is not None:
-        checked = min(series, len(truth.each))
-        smaller = runner if checked == series else make(problem.series(0, checked))
-        found = errors(smaller.results(smaller.both()), truth.first(checked))
+    if truth is not None and len(truth.each) < series:
+        found = errors_of(make, problem, truth)
+    elif truth is not None:
+        found = errors(runner.results(answer), truth.first(series))
+    del answer
     forward_gb, _ = peak_of(runner.forward, limit)
     forward, both = seconds_of(runner.forward, effort), seconds_of(runner.both, effort)
     times = b / series
@@ -160,7 +162,6 @@ def measure(make: Maker, problem: Problem, truth: Truth | None, effort: Effort) 
 
 def errors_of(make: Maker, problem: Problem, truth: Truth) -> dict[str, float]:
     """Only the errors, on all series that the truth is known for."""
-    torch.set_num_threads(1)
     runner = make(problem.series(0, len(truth.each)))
     return errors(runner.results(runner.both()), truth.first(len(truth.each)))
 

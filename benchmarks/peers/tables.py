@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -101,6 +102,5 @@ def digits(value: float) -> str:
 
 
 def progress(words: str) -> None:
-    """Say on standard error what is running, where someone watches."""
-    if sys.stderr.isatty():
-        print(f"\033[2K\r{words}", end="\r", file=sys.stderr, flush=True)
+    """Say on standard error what is running: tables come only when they are whole."""
+    print(f"{time.strftime('%H:%M:%S')} {words}", file=sys.stderr, flush=True)
