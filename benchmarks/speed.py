@@ -6,7 +6,7 @@ python -m benchmarks.speed --tables scan layer --threads 2
 
 The whole takes about an hour on one quiet core, nearly all of it in the peers; `--quick` runs one small size of
 everything in about a minute. Peers that are not installed are named in their rows:
-`benchmarks/requirements-peers.txt` installs them. Targets are what our prototypes reached, in time forward and backward.
+`benchmarks/requirements-peers.txt` installs them. Targets are what our prototypes reached, forward and backward.
 """
 
 from __future__ import annotations

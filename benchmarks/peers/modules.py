@@ -34,8 +34,8 @@ def our_layer(problem: Problem) -> Runner:
 def s5_pytorch_layer(problem: Problem) -> Runner:
     """The `S5SSM` of s5-pytorch over a batch, with a step scale for every row.
 
-    Its states are what it calls P, all of them complex and none of them implied by conjugates: as many as our pairs. Its
-    weights are functions of ours, so that gradients are by the same numbers on both sides.
+    Its states are what it calls P, all of them complex and none of them implied by conjugates: as many as our pairs.
+    Its weights are functions of ours, so that gradients are by the same numbers on both sides.
     """
     from s5 import S5
 
@@ -64,7 +64,7 @@ def eigenvalues(weights: dict[str, Tensor]) -> Tensor:
 
 
 def s5_loop(u: Tensor, dt: Tensor, **weights: Tensor) -> Tensor:
-    """x' = s (Lambda x + B u), y = 2 Re(C x) + D u, one row after another. Source: Smith et al., 2023, equations 1-6."""
+    """x' = s (Lambda x + B u), y = 2 Re(C x) + D u, one row after another. Smith et al., 2023, equations 1-6."""
     Lambda = eigenvalues(weights)
     s = weights["log_timescale"].exp()
     B, C = torch.view_as_complex(weights["B"]), torch.view_as_complex(weights["C"])
