@@ -19,7 +19,7 @@ from tsssm.dynamics.kernels.loop import Modal, modal_loop
 ROOT = Path(__file__).parents[3]
 # small tiles: the interpreter takes milliseconds a row
 ROWS = 4
-ANGLES = np.geomspace(1e-12, 3e4, 250)
+ANGLES = np.geomspace(1e-12, 3e4, 120)
 
 
 def random_modal(b: int, l: int, h: int, n: int, *extra: str, complex_rate: bool = True, **fixed: float) -> Modal:
@@ -47,16 +47,16 @@ CASES = {
     "tiles less one": (random_modal(1, 7, 2, 2, complex_rate=False), 1),
     "whole tiles": (random_modal(1, 8, 2, 2, complex_rate=False), 1),
     "tiles and one": (random_modal(1, 65, 2, 2, complex_rate=False), 1),
-    "complex": (random_modal(2, 9, 5, 5, "start", "push"), 1),
+    "complex": (random_modal(1, 9, 5, 5, "start", "push"), 1),
     "packed": (random_modal(2, 9, 3, 4, "start", "push", "reset", "active"), 1),
     "rational": (random_modal(1, 9, 3, 4, "start", "push", "reset", "active", alpha=0.7), 1),
     "real rational": (random_modal(1, 9, 3, 4, "start", complex_rate=False, alpha=1.0), 1),
-    "shared states": (random_modal(2, 9, 5, 1, "complex", "start", "push", "reset", "active"), 1),
+    "shared states": (random_modal(2, 6, 5, 1, "complex", "start", "push", "reset", "active"), 1),
     "own gaps": (random_modal(1, 9, 5, 3, "gap", "start"), 1),
     "selective": (random_modal(1, 9, 5, 3, "gap", "start", "B", "C", "push", "active"), 1),
     "real selective": (random_modal(1, 9, 5, 3, "gap", "B", "C", complex_rate=False), 1),
     "segments": (random_modal(1, 25, 3, 2, "start", "reset", "active"), 3),
-    "real segments": (random_modal(2, 14, 2, 2, "push", complex_rate=False), 9),
+    "real segments": (random_modal(2, 10, 2, 2, "push", complex_rate=False), 7),
 }
 
 

@@ -41,15 +41,11 @@ def backward_kernel(modal, extent, marks, grad_y, grad_end, grads, PLAN: tl.cons
     grad_rate, grad_weight = zeros_like(rate), zeros_like(rate)
     for i in range(first, last):
         tile = first + last - 1 - i
-        rows = ()
-        for q in tl.static_range(PLAN.rows):
-            k = tile * PLAN.rows + q
-            rows += ((read_row(modal, extent, entry, k, here, PLAN), read_grad(grad_y, extent, entry, k, here, PLAN)),)
         x = ()
         if marks is not None:
             mark = skip(entry * extent.all_tiles + tile, extent.h * extent.n)
             x = load(marks, mark, lane, inside, PLAN.complex_rate)
-        xs, ms = recall(modal, extent, (entry, tile), here, (rate, x), rows, PLAN)
+        rows, xs, ms = recall(modal, extent, grad_y, (entry, tile), here, (rate, x), PLAN)
         for j in tl.static_range(PLAN.rows):
             back, grad_rate, grad_weight = backward_row(
                 modal,
@@ -61,12 +57,9 @@ def backward_kernel(modal, extent, marks, grad_y, grad_end, grads, PLAN: tl.cons
                 here,
                 PLAN,
             )
-    if grads.start is not None:
-        store(grads.start, states, lane, back, inside)
-    if grads.rate is not None:
-        store(grads.rate, states, lane, grad_rate, inside)
-    if grads.weight is not None:
-        store(grads.weight, states, lane, grad_weight, inside)
+    store(grads.start, states, lane, back, inside)
+    store(grads.rate, states, lane, grad_rate, inside)
+    store(grads.weight, states, lane, grad_weight, inside)
 
 
 @triton.jit
@@ -77,19 +70,23 @@ def read_grad(grad_y, extent, entry, k, here, PLAN: tl.constexpr):
 
 
 @triton.jit
-def recall(modal, extent, at, here, start, rows, PLAN: tl.constexpr):
-    """States that enter the rows of a tile, computed again from the one at its start, and the growth over the rows."""
+def recall(modal, extent, grad_y, at, here, start, PLAN: tl.constexpr):
+    """Rows of a tile, the states that enter them, computed again from the one at its start, and the growth over them."""
+    entry, tile = at
     rate, x = start
-    xs, ms = (), ()
+    rows, xs, ms = (), (), ()
+    for q in tl.static_range(PLAN.rows):
+        k = tile * PLAN.rows + q
+        rows += ((read_row(modal, extent, entry, k, here, PLAN), read_grad(grad_y, extent, entry, k, here, PLAN)),)
     for q in tl.static_range(PLAN.rows):
         gap, hold, push, on, kept = rows[q][0]
         m = growth(rate, gap, modal.alpha)
         x = where(kept, x, ())
         xs, ms = xs + (x,), ms + (m,)
         if len(x) > 0:
-            B = read_modes(modal.B, extent, (at[0], at[1] * PLAN.rows + q), here, PLAN.complex_B)
+            B = read_modes(modal.B, extent, (entry, tile * PLAN.rows + q), here, PLAN.complex_B)
             x = where(on, move(x, times(hold, B), times(push, B), m), x)
-    return xs, ms
+    return rows, xs, ms
 
 
 @triton.jit

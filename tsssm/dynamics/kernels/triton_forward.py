@@ -43,8 +43,7 @@ def forward_kernel(modal, extent, y, end, marks, reach, PLAN: tl.constexpr):
         x = load(modal.start, states, lane, inside, PLAN.complex_rate)
     product = plus((1.0,), zeros_like(rate))
     for tile in range(first, last):
-        if marks is not None:
-            store(marks, skip(entry * extent.all_tiles + tile, extent.h * extent.n), lane, x, inside)
+        store(marks, skip(entry * extent.all_tiles + tile, extent.h * extent.n), lane, x, inside)
         # all loads come before the first store, which none could pass
         rows = ()
         for q in tl.static_range(PLAN.rows):
@@ -54,8 +53,7 @@ def forward_kernel(modal, extent, y, end, marks, reach, PLAN: tl.constexpr):
                 modal, extent, y, reach, (rate, weight, x, product), rows[q], (entry, tile * PLAN.rows + q), here, PLAN
             )
     store(end, states, lane, x, inside)
-    if reach is not None:
-        store(reach, states, lane, product, inside)
+    store(reach, states, lane, product, inside)
 
 
 @triton.jit

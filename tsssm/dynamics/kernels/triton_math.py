@@ -110,8 +110,10 @@ def load(pointer, first, offset, inside, COMPLEX: tl.constexpr):
 
 @triton.jit
 def store(pointer, first, offset, value, inside):
-    """Write a number into a real view of numbers."""
-    if len(value) == 1:
+    """Write a number into a real view of numbers, if there is one."""
+    if pointer is None:
+        pass
+    elif len(value) == 1:
         tl.store(pointer + first + offset, value[0], mask=inside)
     else:
         place = pointer + 2 * first + 2 * offset

@@ -63,7 +63,10 @@ def skip(count, size):
 
 @triton.jit
 def read_row(modal, extent, entry, k, here, PLAN: tl.constexpr):
-    """Gap, hold, push, whether active, whether the state is kept; beyond the end of time nothing happens."""
+    """Gap, hold, push, whether active, whether the state is kept; beyond the end of time nothing happens.
+
+    Places within a batch entry have 32 bits: it must not hold more than 2^31 numbers.
+    """
     inside = k < extent.l
     row = skip(entry, extent.l)
     channel = here[0]
