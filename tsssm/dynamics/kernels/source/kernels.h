@@ -8,6 +8,8 @@
 #include "vectors.h"
 #include "scan.h"
 #include "tasks.h"
+#include "selective.h"
+#include "selective_tasks.h"
 #include "undo.h"
 
 #define NAME(x) PASTE(PASTE(x, double), SET)
@@ -18,6 +20,8 @@
 #include "vectors.h"
 #include "scan.h"
 #include "tasks.h"
+#include "selective.h"
+#include "selective_tasks.h"
 #include "undo.h"
 
 #undef SET

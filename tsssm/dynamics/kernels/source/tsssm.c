@@ -34,6 +34,15 @@ typedef struct {
   double alpha;
 } Scan;
 
+/* A scan whose gaps are those of each channel, or whose inputs and outputs pass through B and C of each row; selective.py
+   has the same fields. Real inputs; `gaps` and `g_gaps` are (rows, channels) and take the place of `gap` and `g_gap`. */
+typedef struct {
+  Scan scan;
+  const void *gaps, *B, *C;
+  void *g_gaps, *g_B, *g_C, *row_parts;
+  int64_t complex_B, complex_C, parts;
+} Selective;
+
 static void *allocate(size_t size) {
   void *memory = 0;
   return posix_memalign(&memory, 64, size + 64) ? 0 : memory;
@@ -114,6 +123,8 @@ int tsssm_level(void) {
 
 int tsssm_scan_float(const Scan *scan, int backward) { CALL(run_float, scan, backward); }
 int tsssm_scan_double(const Scan *scan, int backward) { CALL(run_double, scan, backward); }
+int tsssm_selective_float(const Selective *scan, int backward) { CALL(selective_float, scan, backward); }
+int tsssm_selective_double(const Selective *scan, int backward) { CALL(selective_double, scan, backward); }
 int64_t tsssm_unique_float(const float *gap, int64_t rows, int64_t most, int32_t *which, float *table) {
   CALL(unique_float, gap, rows, most, which, table);
 }
