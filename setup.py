@@ -17,6 +17,7 @@ FLAGS = [
     "-fno-trapping-math",
     "-ffp-contract=fast",
     "-Wno-psabi",
+    "-g0",
 ]
 
 

@@ -52,7 +52,7 @@ class ZeroOrderHold(LinearDiscretization):
         return Step(exp, None, integral)
 
     def modal(self, dt: Tensor, before: Tensor, after: Tensor) -> ModalInputs:
-        return ModalInputs(after, None, None, scaled=True)
+        return ModalInputs(after, held=True)
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class LeftHold(LinearDiscretization):
         return Step(exp, integral, None)
 
     def modal(self, dt: Tensor, before: Tensor, after: Tensor) -> ModalInputs:
-        return ModalInputs(before, None, None, scaled=True)
+        return ModalInputs(before, held=True)
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class Bilinear(LinearDiscretization):
         return Step(transition, gain, gain)
 
     def modal(self, dt: Tensor, before: Tensor, after: Tensor) -> ModalInputs:
-        return ModalInputs((before + after) / 2, None, 0.5, scaled=True)
+        return ModalInputs((before + after) / 2, held=True, alpha=0.5)
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ class GeneralizedBilinear(LinearDiscretization):
         return Step(transition, None, inverse.affine(dt))
 
     def modal(self, dt: Tensor, before: Tensor, after: Tensor) -> ModalInputs:
-        return ModalInputs(after, None, self.alpha, scaled=True)
+        return ModalInputs(after, held=True, alpha=self.alpha)
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ class ForwardEuler(LinearDiscretization):
         return Step(A.affine(dt, 1.0), None, scaled_identity(A, dt))
 
     def modal(self, dt: Tensor, before: Tensor, after: Tensor) -> ModalInputs:
-        return ModalInputs(after, None, 0.0, scaled=True)
+        return ModalInputs(after, held=True, alpha=0.0)
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,7 @@ class BackwardEuler(LinearDiscretization):
         return Step(inverse, None, inverse.affine(dt))
 
     def modal(self, dt: Tensor, before: Tensor, after: Tensor) -> ModalInputs:
-        return ModalInputs(after, None, 1.0, scaled=True)
+        return ModalInputs(after, held=True, alpha=1.0)
 
 
 @dataclass(frozen=True)
@@ -223,7 +223,7 @@ class ExponentialEuler(LinearDiscretization):
         return Step(A.exp(dt), None, scaled_identity(A, dt))
 
     def modal(self, dt: Tensor, before: Tensor, after: Tensor) -> ModalInputs:
-        return ModalInputs(None, dt * after, None, scaled=False)
+        return ModalInputs(dt * after, held=False)
 
 
 @dataclass(frozen=True)
@@ -258,10 +258,6 @@ class ExponentialTrapezoid(LinearDiscretization):
         exp = A.exp(dt)
         return Step(exp, exp.affine((1 - self.weight) * dt), scaled_identity(A, self.weight * dt))
 
-    def modal(self, dt: Tensor, before: Tensor, after: Tensor) -> ModalInputs:
-        kick = (1 - self.weight) * dt * before
-        return ModalInputs(kick, kick + self.weight * dt * after, None, scaled=False)
-
 
 @dataclass(frozen=True)
 class Dirac(LinearDiscretization):
@@ -282,7 +278,7 @@ class Dirac(LinearDiscretization):
         return Step(A.exp(dt), None, scaled_identity(A, 1.0))
 
     def modal(self, dt: Tensor, before: Tensor, after: Tensor) -> ModalInputs:
-        return ModalInputs(None, after, None, scaled=False)
+        return ModalInputs(after, held=False)
 
 
 def _check_weight(name: str, value: float) -> None:

@@ -14,7 +14,7 @@ from tsssm.dynamics.discretization import Discretization, LinearDiscretization
 from tsssm.dynamics.fields import Field
 from tsssm.dynamics.kernels import library
 from tsssm.dynamics.matrices import Diagonal, StateMatrix
-from tsssm.dynamics.modal import keeps_no_states, modal_run, read
+from tsssm.dynamics.modal import has_modal_form, keeps_no_states, modal_run, read
 from tsssm.dynamics.rows import Rows, State, rows_of, state_after
 from tsssm.dynamics.scan import scan
 
@@ -120,7 +120,7 @@ def evolve_scan(
         return run
 
     length, at_once = dt.shape[1], max(1, STATES_AT_ONCE // max(1, x.numel()))
-    if at_once >= length or (recurrence is None and keeps_no_states(field, u, readout)):
+    if at_once >= length or (recurrence is None and has_modal_form(rule) and keeps_no_states(field, u, readout)):
         y, x = advance(rows, x)
     else:
         pieces = []

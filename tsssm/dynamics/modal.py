@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -9,6 +11,9 @@ from tsssm.dynamics.kernels import Modal, modal_scan
 from tsssm.dynamics.matrices import Diagonal
 from tsssm.dynamics.rows import Rows
 from tsssm.dynamics.rules import LinearDiscretization
+
+# |rate| below which a held scan would lose digits in its units of 1 / rate, or its squares underflow
+SLOWEST = {torch.float32: 1e-15, torch.float64: 1e-8}
 
 
 def read(states: Tensor, C: Tensor | None) -> Tensor:
@@ -24,6 +29,13 @@ def read(states: Tensor, C: Tensor | None) -> Tensor:
         return states.flatten(-2) @ C.flatten(-2).T
     C = C.real
     return (states * C).sum(-1) if states.dim() > 3 else states @ C.T
+
+
+@lru_cache
+def has_modal_form(rule: LinearDiscretization) -> bool:
+    """Whether runs by the rule are modal scans: asked of the rule itself."""
+    nothing = torch.zeros(1, 1, 1)
+    return rule.modal(nothing, nothing, nothing) is not None
 
 
 def keeps_no_states(A: Diagonal, u: Tensor, C: Tensor | None) -> bool:
@@ -42,42 +54,37 @@ def modal_run(
 ) -> tuple[Tensor, Tensor] | None:
     """Readout and last state of a run by a modal scan; None where the rule or the matrix has no such form.
 
-    Where a matrix has a mode that hardly moves (|rate| below rounding of a unit gap) the scaled state of held inputs
-    would lose it, and the general scan, which takes the limit, has to do.
+    Held inputs of a mode that hardly moves (a rate of next to 0) are left to the general scan, which takes the limit.
     """
     rates = A.eigenvalues
-    inputs = rule.modal(rows.gap.unsqueeze(-1), rows.u if rows.before is None else rows.before, rows.u)
-    if inputs is None or rates.shape[:-1] != rows.u.shape[2:-1]:
+    rule_inputs = rule.modal(rows.gap.unsqueeze(-1), rows.u if rows.before is None else rows.before, rows.u)
+    if rule_inputs is None or rates.shape[:-1] != rows.u.shape[2:-1]:
         return None
-    if inputs.scaled and float(rates.detach().abs().min()) < torch.finfo(rates.dtype).eps:
+    inputs, held, alpha = rule_inputs
+    if held and float(rates.detach().abs().min()) < SLOWEST[rates.dtype.to_real()]:
         return None
     together = keeps_no_states(A, rows.u, C)
-    # modes of a channel are read out together; otherwise each mode is a channel of its own, and its state the output
-    rate = rates.flatten(0, -2) if together else rates.reshape(-1, 1)
-    weight = C.to(rate.dtype).reshape(rate.shape) if together else torch.ones_like(rate)
-    start = x.reshape(len(x), *rate.shape)
-    if inputs.scaled:
-        weight, start = weight / rate, start * rate
     b, l = rows.gap.shape[:2]
-
-    def channels(part: Tensor | None) -> Tensor | None:
-        if part is None or together:
-            return part if part is None else part.reshape(b, l, -1)
-        return part.to(rate.dtype).expand(*part.shape[:-1], rates.shape[-1]).reshape(b, l, -1)
-
+    # modes of a channel are read out together; otherwise each mode is a channel of its own, and its state the output
+    if together:
+        rate, inputs = rates.flatten(0, -2), inputs.reshape(b, l, -1)
+        weight = C.to(rate.dtype).reshape(rate.shape)
+    else:
+        rate = rates.reshape(-1, 1)
+        inputs = inputs.to(rate.dtype).expand(*inputs.shape[:-1], rates.shape[-1]).reshape(b, l, -1)
+        weight = torch.ones_like(rate)
     modal = Modal(
         rate,
         weight,
         rows.gap.reshape(b, l),
-        channels(inputs.hold),
-        channels(inputs.push),
-        start,
-        None if rows.reset is None else rows.reset.reshape(b, l),
-        None if rows.active is None else rows.active.reshape(b, l),
-        inputs.alpha,
+        hold=inputs if held else None,
+        push=None if held else inputs,
+        start=x.reshape(len(x), *rate.shape),
+        reset=None if rows.reset is None else rows.reset.reshape(b, l),
+        active=None if rows.active is None else rows.active.reshape(b, l),
+        alpha=alpha,
     )
-    y, end = modal_scan(modal)
-    end = (end / rate if inputs.scaled else end).reshape(x.shape)
+    y, end = modal_scan(modal, held)
     if together:
-        return y.reshape(b, l, *rates.shape[:-1]), end
-    return read(y.reshape(b, l, *rates.shape), C), end
+        return y.reshape(b, l, *rates.shape[:-1]), end.reshape(x.shape)
+    return read(y.reshape(b, l, *rates.shape), C), end.reshape(x.shape)

@@ -21,15 +21,14 @@ class Step(NamedTuple):
 
 
 class ModalInputs(NamedTuple):
-    """How a rule's inputs enter a modal scan (`dynamics.kernels.loop`): x1 = x0 + push + m (x0 + hold).
+    """How a rule's inputs enter a modal scan (`dynamics.kernels.loop`): held, x1 = x0 + m x0 + (m / rate) inputs, or else as
 
-    Where `scaled`, of the state times the rate: a held input v has the gain m / rate.
+    impulses, x1 = x0 + m x0 + inputs; m = e^z - 1, or z / (1 - alpha z).
     """
 
-    hold: Tensor | None
-    push: Tensor | None
-    alpha: float | None
-    scaled: bool
+    inputs: Tensor
+    held: bool
+    alpha: float | None = None
 
 
 class Discretization(ABC):

@@ -18,7 +18,7 @@ TABLE_BYTES, TABLE_GAPS, TABLE_REUSE = 1 << 22, 1024, 8
 GROUPS = 16
 
 
-def modal_fused(modal: Modal) -> tuple[Tensor, Tensor]:
+def modal_fused(modal: Modal, held: bool = False) -> tuple[Tensor, Tensor]:
     """Run a modal scan in C: the form for CPUs, float32 and float64.
 
     Arguments and results are those of `modal_loop`, B and C left out. Memory: the outputs, and one state of every 64
@@ -29,6 +29,8 @@ def modal_fused(modal: Modal) -> tuple[Tensor, Tensor]:
     ----------
     modal : Modal
         On the CPU, with gaps (b, l), without B and C.
+    held : bool
+        As in `modal_loop`; the rates must not be 0.
 
     Returns
     -------
@@ -39,19 +41,19 @@ def modal_fused(modal: Modal) -> tuple[Tensor, Tensor]:
     --------
     >>> import torch
     >>> rate = torch.tensor([[-1.0]])
-    >>> y, _ = modal_fused(Modal(rate, 1 / rate, torch.ones(1, 2), hold=torch.ones(1, 2, 1)))
+    >>> y, _ = modal_fused(Modal(rate, rate * 0 + 1, torch.ones(1, 2), hold=torch.ones(1, 2, 1)), held=True)
     >>> y.flatten()
     tensor([0.6321, 0.8647])
     """
-    y, end = _Fused.apply(*modal[:9])
+    y, end = _Fused.apply(held, *modal[:9])
     return y, end
 
 
 class _Fused(Function):
     @staticmethod
-    def forward(ctx: Any, *fields: Any) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, held: bool, *fields: Any) -> tuple[Tensor, Tensor]:
         modal = _packed(fields)
-        scan, kept = _described(modal)
+        scan, kept = _described(modal, held)
         y = torch.empty_like(modal.inputs)
         end = torch.empty(len(y), *modal.rate.shape, dtype=modal.rate.dtype)
         scan.y, scan.end = address(y), address(end)
@@ -60,7 +62,7 @@ class _Fused(Function):
             checkpoints = torch.empty(kept["chunks"] * kept["planes"], dtype=modal.gap.dtype)
             scan.checkpoints = address(checkpoints)
         _call(scan, modal, backward=False)
-        ctx.fields = modal[6:9]
+        ctx.fields, ctx.held = modal[6:9], held
         # the arguments as they came, for the packed ones are no part of the graph that second derivatives follow
         ctx.save_for_backward(*fields[:6], checkpoints)
         return y, end
@@ -68,11 +70,11 @@ class _Fused(Function):
     @staticmethod
     def backward(ctx: Any, g_y: Tensor, g_end: Tensor) -> tuple[Tensor | None, ...]:
         *parts, checkpoints = ctx.saved_tensors
-        needed = ctx.needs_input_grad[:6]
+        needed = ctx.needs_input_grad[1:7]
         if torch.is_grad_enabled():
-            return (*_differentiable(Modal(*parts, *ctx.fields), needed, (g_y, g_end)), None, None, None)
+            return (None, *_differentiable(Modal(*parts, *ctx.fields), ctx.held, needed, (g_y, g_end)), *(None,) * 3)
         modal = _packed((*parts, *ctx.fields))
-        scan, kept = _described(modal)
+        scan, kept = _described(modal, ctx.held)
         g_y, g_end = g_y.resolve_conj().contiguous(), g_end.resolve_conj().contiguous()
         grads = [None if part is None else torch.empty_like(part) for part in modal[:6]]
         grads[2] = grads[2] if needed[2] else None
@@ -80,18 +82,18 @@ class _Fused(Function):
             grads[5].zero_()
         scan.g_rate, scan.g_weight, scan.g_gap, scan.g_hold, scan.g_push, scan.g_start = map(address, grads)
         scan.g_y, scan.g_end, scan.checkpoints = address(g_y), address(g_end), address(checkpoints)
-        sums = torch.empty(scan.groups * 2 * kept["planes"], dtype=modal.gap.dtype)
+        sums = torch.empty(scan.groups * 3 * kept["planes"], dtype=modal.gap.dtype)
         gap_parts = torch.empty(kept["blocks"] * scan.rows if needed[2] else 0, dtype=modal.gap.dtype)
         scan.sums, scan.gap_parts = address(sums), address(gap_parts)
         _call(scan, modal, backward=True)
-        return (*grads, None, None, None)
+        return (None, *grads, *(None,) * 3)
 
 
 def _packed(fields: tuple[Any, ...]) -> Modal:
     return Modal(*(part.resolve_conj().contiguous() if isinstance(part, Tensor) else part for part in fields))
 
 
-def _described(modal: Modal) -> tuple[Scan, dict[str, Any]]:
+def _described(modal: Modal, held: bool = False) -> tuple[Scan, dict[str, Any]]:
     """The arguments of the C function, and the tensors and sizes behind them."""
     native = library()
     assert native is not None
@@ -125,6 +127,7 @@ def _described(modal: Modal) -> tuple[Scan, dict[str, Any]]:
         complex_modes=modal.rate.is_complex(),
         complex_rows=modal.inputs.is_complex(),
         rational=modal.alpha is not None,
+        held=held,
         alpha=modal.alpha or 0.0,
     )
     return scan, kept
@@ -149,10 +152,12 @@ def _call(scan: Scan, modal: Modal, backward: bool) -> None:
         raise MemoryError("the scan could not allocate its working memory")
 
 
-def _differentiable(modal: Modal, needed: tuple[bool, ...], grads: tuple[Tensor, ...]) -> list[Tensor | None]:
+def _differentiable(
+    modal: Modal, held: bool, needed: tuple[bool, ...], grads: tuple[Tensor, ...]
+) -> list[Tensor | None]:
     """Gradients that can be differentiated again: those of the plain loop."""
     with torch.enable_grad():
-        outputs = modal_loop(modal)
+        outputs = modal_loop(modal, held)
         wanted = [part for part, need in zip(modal[:6], needed, strict=True) if need]
         found = iter(torch.autograd.grad(outputs, wanted, grads, create_graph=True, allow_unused=True))
     return [next(found) if need else None for need in needed]

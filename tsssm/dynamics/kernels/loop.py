@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from tsssm.dynamics.functions import expm1
+from tsssm.dynamics.functions import exp_and_integral, expm1
 
 
 class Modal(NamedTuple):
@@ -20,8 +21,8 @@ class Modal(NamedTuple):
         y_k     = sum of C_k weight moved_k over the modes, its real part where the inputs are real
         X_k     = moved_k; at rows that are not `active`, whose inputs count as zero, X_{k-1}.
 
-    Every linear rule but the first-order hold has this form. Held inputs are `hold` alone, in the scaled state
-    X = rate x, with 1 / rate in `weight`: no difference of near numbers and no division anywhere. Impulses are `push`.
+    Every linear rule but those that hold a line or split an impulse has this form. Impulses are `push` alone. Held inputs
+    are `hold` alone, of the state in units of 1 / rate: no difference of near numbers and no division anywhere.
 
     Attributes
     ----------
@@ -54,12 +55,15 @@ class Modal(NamedTuple):
         return inputs
 
 
-def modal_loop(modal: Modal) -> tuple[Tensor, Tensor]:
+def modal_loop(modal: Modal, held: bool = False) -> tuple[Tensor, Tensor]:
     """Run a modal scan one row after another.
 
     Parameters
     ----------
     modal : Modal
+    held : bool
+        X stands for x = X / rate in `start`, under `weight` and in the end: x_k = x_{k-1} + m_k x_{k-1} + (m_k / rate) hold_k,
+        with the limit gap_k at rate 0. Without `push`.
 
     Returns
     -------
@@ -76,7 +80,7 @@ def modal_loop(modal: Modal) -> tuple[Tensor, Tensor]:
     --------
     >>> import torch
     >>> rate = torch.tensor([[-1.0]])
-    >>> y, _ = modal_loop(Modal(rate, 1 / rate, torch.ones(1, 2), hold=torch.ones(1, 2, 1)))
+    >>> y, _ = modal_loop(Modal(rate, rate * 0 + 1, torch.ones(1, 2), hold=torch.ones(1, 2, 1)), held=True)
     >>> y.flatten()
     tensor([0.6321, 0.8647])
     """
@@ -90,8 +94,8 @@ def modal_loop(modal: Modal) -> tuple[Tensor, Tensor]:
             X = torch.where(reset.view(b, 1, 1), 0, X)
         on = torch.ones(b, 1, 1, dtype=torch.bool, device=X.device) if active is None else active.view(b, 1, 1)
         hold, push = (_spread(part, B, on) for part in (hold, push))
-        m = _growth(modal.rate, gap.view(b, -1, 1), modal.alpha)
-        moved = X + push + m * (X + hold)
+        m, gain = _growth(modal.rate, gap.view(b, -1, 1), modal.alpha)
+        moved = X + m * X + gain * hold if held else X + push + m * (X + hold)
         weighted = modal.weight * moved if C is None else C.unsqueeze(1) * modal.weight * moved
         ys.append(weighted.sum(-1) if modal.inputs.is_complex() else weighted.sum(-1).real)
         X = torch.where(on, moved, X)
@@ -111,6 +115,17 @@ def _spread(part: Tensor | None, B: Tensor | None, on: Tensor) -> Tensor | float
     return torch.where(on, spread, 0)
 
 
-def _growth(rate: Tensor, gap: Tensor, alpha: float | None) -> Tensor:
-    z = rate * gap
-    return expm1(z) if alpha is None else z / (1 - alpha * z)
+def _growth(rate: Tensor, gap: Tensor, alpha: float | None) -> tuple[Tensor, Tensor]:
+    """m and m / rate."""
+    if alpha is None:
+        return expm1(rate * gap), exp_and_integral(rate, gap)[1]
+    inverse = 1 / (1 - alpha * rate * gap)
+    return rate * gap * inverse, gap * inverse
+
+
+def in_units_of_rate(form: Callable[[Modal], tuple[Tensor, Tensor]], modal: Modal) -> tuple[Tensor, Tensor]:
+    """Run a held scan by a form that knows only states in units of 1 / rate, for rates that are not 0."""
+    rate = modal.rate
+    start = None if modal.start is None else modal.start * rate
+    y, end = form(modal._replace(weight=modal.weight / rate, start=start))
+    return y, end / rate

@@ -55,6 +55,7 @@ _NUMBERS = [
     "complex_modes",
     "complex_rows",
     "rational",
+    "held",
 ]
 
 

@@ -111,7 +111,7 @@ def _gradients(
     scan.g_rate, scan.g_weight, g_gap, scan.g_hold, scan.g_push, scan.g_start = map(address, grads[:6])
     call.g_B, call.g_C = map(address, grads[9:])
     each = 2 * (modal.rate.shape[1] + 1) * (1 + (call.complex_B or call.complex_C))
-    sums = torch.empty(scan.groups * 2 * kept["planes"], dtype=real)
+    sums = torch.empty(scan.groups * 3 * kept["planes"], dtype=real)
     row_parts = torch.zeros(call.parts * rows * each, dtype=real)
     if modal.gap.dim() == 3:
         call.g_gaps, scan.g_gap = g_gap, None

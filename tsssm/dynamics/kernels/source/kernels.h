@@ -6,8 +6,11 @@
 #define DOUBLE 0
 #define W (BYTES / 4)
 #include "vectors.h"
+#include "block.h"
 #include "scan.h"
 #include "tasks.h"
+#include "cauchy.h"
+#include "trajectory.h"
 #include "selective.h"
 #include "selective_tasks.h"
 #include "undo.h"
@@ -18,8 +21,11 @@
 #define DOUBLE 1
 #define W (BYTES / 8)
 #include "vectors.h"
+#include "block.h"
 #include "scan.h"
 #include "tasks.h"
+#include "cauchy.h"
+#include "trajectory.h"
 #include "selective.h"
 #include "selective_tasks.h"
 #include "undo.h"

@@ -5,13 +5,13 @@ static R *NAME(open_rows)(Rows *b, const Selective *scan, int64_t first) {
   b->scan = scan;
   b->modes = (scan->scan.modes + 1) / PAIR * PAIR;
   const int64_t planes = b->modes * TWO, line = CHUNK * W, pair = CHUNK * PAIR * TWO, numbers = CHUNK * 2 * b->modes;
-  const int64_t size = 5 * planes + 7 * line + 3 * pair + 2 * numbers;
+  const int64_t size = 6 * planes + 7 * line + 3 * pair + 2 * numbers;
   R *memory = allocate(size * sizeof(R)), *p = memory;
   if (!memory) return 0;
   memset(memory, 0, size * sizeof(R));
   b->block.scan = &scan->scan;
-  b->block.rate = p; b->block.speed = p += planes; b->block.weight = p += planes; b->block.state = p += planes;
-  b->block.adjoint = p += planes; b->gap = p += planes; b->hold = p += line; b->push = p += line; b->y = p += line;
+  b->block.rate = p; b->block.speed = p += planes; b->block.far = p += planes; b->block.weight = p += planes;
+  b->block.state = p += planes; b->block.adjoint = p += planes; b->gap = p += planes; b->hold = p += line; b->push = p += line; b->y = p += line;
   b->g_gap = p += line; b->g_hold = p += line; b->g_push = p += line; b->factors = p += line; b->trace = p += pair;
   b->sums = p += pair; b->B = p += pair; b->C = p + numbers;
   for (int64_t k = 0; k < CHUNK; k++)
@@ -88,7 +88,7 @@ static int NAME(selective_backward)(const Selective *selective, int64_t group, i
   const Scan *scan = &selective->scan;
   const int64_t blocks = (scan->channels + W - 1) / W, modes = scan->modes * TWO;
   Rows b;
-  R *memory = NAME(open_rows)(&b, selective, block * W), *sums = (R *)scan->sums + (group * blocks + block) * 2 * modes;
+  R *memory = NAME(open_rows)(&b, selective, block * W), *sums = (R *)scan->sums + (group * blocks + block) * 3 * modes;
   R *gap_parts = (R *)scan->gap_parts + block * scan->rows, *grads = allocate(2 * b.modes * TWO * sizeof(R));
   if (!memory || !grads) return free(memory), free(grads), 1;
   memset(grads, 0, 2 * b.modes * TWO * sizeof(R));

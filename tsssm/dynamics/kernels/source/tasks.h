@@ -36,12 +36,14 @@ static int NAME(forward_task)(const Scan *scan, int64_t group, int64_t block) {
   for (int64_t s = NAME(cut)(scan, group); s < NAME(cut)(scan, group + 1); s++) {
     int64_t row = scan->offsets[s], end = scan->offsets[s + 1], chunk = scan->chunks[s];
     NAME(load_state)(&b, scan->start, scan->source[s], b.state);
+    if (scan->held) NAME(scale)(&b, b.state, 0, 0);
     for (; row < end; row += CHUNK, chunk++) {
       NAME(enter)(&b, row, end - row < CHUNK ? end - row : CHUNK);
       if (scan->checkpoints) memcpy(NAME(checkpoint)(scan, chunk, block), b.state, scan->modes * TWO * sizeof(R));
       NAME(advance_all)(&b);
       NAME(unstage)(&b, b.y, scan->y, row);
     }
+    if (scan->held) NAME(scale)(&b, b.state, 1, 0);
     NAME(save_state)(&b, b.state, scan->end, scan->sink[s]);
   }
   free(memory);
@@ -54,12 +56,14 @@ static int NAME(backward_task)(const Scan *scan, int64_t group, int64_t block) {
   if (!memory) return 1;
   const int64_t blocks = (scan->channels + W - 1) / W, modes = scan->modes * TWO;
   NAME(read_parameters)(&b);
-  b.g_rate = (R *)scan->sums + (group * blocks + block) * 2 * modes;
+  b.g_rate = (R *)scan->sums + (group * blocks + block) * 3 * modes;
   b.g_weight = b.g_rate + modes;
-  memset(b.g_rate, 0, 2 * modes * sizeof(R));
+  b.g_gain = b.g_weight + modes;
+  memset(b.g_rate, 0, 3 * modes * sizeof(R));
   for (int64_t s = NAME(cut)(scan, group); s < NAME(cut)(scan, group + 1); s++) {
     int64_t start = scan->offsets[s], end = scan->offsets[s + 1], count = (end - start + CHUNK - 1) / CHUNK;
     NAME(load_state)(&b, scan->g_end, scan->sink[s], b.adjoint);
+    if (scan->held) NAME(scale)(&b, b.adjoint, 1, 1);
     for (int64_t chunk = count - 1; chunk >= 0; chunk--) {
       int64_t row = start + chunk * CHUNK;
       NAME(enter)(&b, row, end - row < CHUNK ? end - row : CHUNK);
@@ -81,7 +85,14 @@ static int NAME(backward_task)(const Scan *scan, int64_t group, int64_t block) {
       if (scan->g_gap)
         for (int64_t k = 0; k < b.rows; k++) ((R *)scan->gap_parts)[block * scan->rows + row + k] = NAME(sum)(load(b.g_gap + k * TWO));
     }
+    if (scan->held) NAME(scale)(&b, b.adjoint, 0, 1);
     NAME(save_state)(&b, b.adjoint, scan->g_start, scan->source[s]);
+  }
+  if (scan->held) {
+    /* weights were divided by the rate, and so is what the gain m / rate of the inputs adds to its gradient */
+    NAME(scale)(&b, b.g_weight, 1, 1);
+    NAME(scale)(&b, b.g_gain, 1, 1);
+    for (int64_t i = 0; i < modes; i++) b.g_rate[i] -= b.g_gain[i];
   }
   free(memory);
   return 0;
@@ -95,7 +106,8 @@ static int NAME(fill_table)(const Scan *scan) {
     if (!memory) return 1;
     NAME(read_parameters)(&b);
     for (int64_t n = 0; n < scan->modes; n++)
-      NAME(fill_factors)(&b, n, scan->unique_gaps, scan->unique, (R *)scan->table + (block * scan->modes + n) * scan->unique * TWO);
+      NAME(fill_factors)(&b, n, scan->unique_gaps, scan->unique, NAME(longest)(scan->unique_gaps, scan->unique),
+                         (R *)scan->table + (block * scan->modes + n) * scan->unique * TWO);
     free(memory);
   }
   return 0;
@@ -106,9 +118,9 @@ static void NAME(add_up)(const Scan *scan) {
   const int64_t blocks = (scan->channels + W - 1) / W, modes = scan->modes * TWO;
   for (int64_t block = 0; block < blocks; block++) {
     Block b = {.scan = scan, .first = block * W, .count = scan->channels - block * W < W ? scan->channels - block * W : W};
-    R *total = (R *)scan->sums + block * 2 * modes;
+    R *total = (R *)scan->sums + block * 3 * modes;
     for (int64_t group = 1; group < scan->groups; group++)
-      for (int64_t i = 0; i < 2 * modes; i++) total[i] += total[group * blocks * 2 * modes + i];
+      for (int64_t i = 0; i < 2 * modes; i++) total[i] += total[group * blocks * 3 * modes + i];
     NAME(scatter)(&b, total, scan->g_rate, scan->complex_modes);
     NAME(scatter)(&b, total + modes, scan->g_weight, scan->complex_modes);
   }

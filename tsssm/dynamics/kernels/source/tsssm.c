@@ -6,6 +6,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 #define INLINE static inline __attribute__((always_inline))
 #if defined(__clang__)
@@ -30,7 +33,7 @@ typedef struct {
   /* backward */
   const void *g_y, *g_end;
   void *g_rate, *g_weight, *g_gap, *g_hold, *g_push, *g_start, *sums, *gap_parts;
-  int64_t rows, channels, modes, series, unique, groups, threads, complex_modes, complex_rows, rational;
+  int64_t rows, channels, modes, series, unique, groups, threads, complex_modes, complex_rows, rational, held;
   double alpha;
 } Scan;
 
@@ -131,6 +134,33 @@ int64_t tsssm_unique_float(const float *gap, int64_t rows, int64_t most, int32_t
 int64_t tsssm_unique_double(const double *gap, int64_t rows, int64_t most, int32_t *which, double *table) {
   CALL(unique_double, gap, rows, most, which, table);
 }
+#define CAUCHY(R)                                                                                                     \
+  void tsssm_cauchy_##R(const R *a, const R *b, const R *w, const R *sin, const R *cos, R *re, R *im, int64_t channels, \
+                        int64_t modes, int64_t sums, int64_t points, int threads) {                                   \
+    CALL(cauchy_##R, a, b, w, sin, cos, re, im, channels, modes, sums, points, threads);                              \
+  }                                                                                                                   \
+  void tsssm_cauchy_backward_##R(const R *a, const R *b, const R *w, const R *sin, const R *cos, const R *g_re,       \
+                                 const R *g_im, R *g_a, R *g_b, R *g_w, int64_t channels, int64_t modes, int64_t sums, \
+                                 int64_t points, int threads) {                                                       \
+    CALL(cauchy_backward_##R, a, b, w, sin, cos, g_re, g_im, g_a, g_b, g_w, channels, modes, sums, points, threads);  \
+  }
+CAUCHY(float)
+CAUCHY(double)
+
+#define TRAJECTORY(kind, R)                                                                                                 \
+  int tsssm_trajectory_forward_##kind(const int64_t *form, const double *tableau, const R *weights, const R *x0, const R *dt, \
+                                      const R *normals, const R *root, const R *size, const R *features, R *states) {        \
+    CALL(trajectory_forward_##kind, form, tableau, weights, x0, dt, normals, root, size, features, states);                  \
+  }                                                                                                                         \
+  int tsssm_trajectory_backward_##kind(const int64_t *form, const double *tableau, const R *weights, const R *x0,            \
+                                       const R *dt, const R *normals, const R *root, const R *size, const R *features,       \
+                                       const R *states, const R *grad, R *to_weights, R *to_x0, R *to_dt, R *to_normals,     \
+                                       R *to_root, R *to_size, R *to_features) {                                            \
+    CALL(trajectory_backward_##kind, form, tableau, weights, x0, dt, normals, root, size, features, states, grad, to_weights,  \
+         to_x0, to_dt, to_normals, to_root, to_size, to_features);                                                          \
+  }
+TRAJECTORY(float, float)
+TRAJECTORY(double, double)
 int64_t tsssm_lanes(int bytes) { return (tsssm_level() == 2 ? 64 : tsssm_level() == 1 ? 32 : 16) / bytes; }
 
 /* Cut `entries` batch rows of `length` into series at their resets: fills the four tables of a Scan and gives the number

@@ -59,13 +59,8 @@ INLINE void NAME(store_pairs)(R *p, int64_t count, const R *re, const R *im) {
 #define MOST 127.0f
 #endif
 
-/* 2^x - 1, and 2^x beside it. */
-INLINE V NAME(exp2m1)(V x, V *exp) {
-  x = NAME(pick)(x < all(LEAST), all(LEAST), x);
-  x = NAME(pick)(x > all(MOST), all(MOST), x);
-  /* adding 1.5 * 2^EXPONENT rounds to an integer and leaves it in the low bits, from where it moves to the exponent */
-  V shifted = x + all(ROUND), f = x - (shifted - all(ROUND));
-  V scale = (V)(((I)shifted << EXPONENT) + (I)all(1));
+/* (2^f - 1) / f for |f| <= 1/2. */
+INLINE V NAME(slope_of_exp2)(V f) {
 #if DOUBLE
   V p = f * 4.4455372281544427e-10 + 7.0725617019303205e-9;
   p = p * f + 1.0178121299165704e-7;
@@ -84,15 +79,42 @@ INLINE V NAME(exp2m1)(V x, V *exp) {
   p = p * f + 0.24022650f;
   p = p * f + 0.69314719f;
 #endif
-  V less_one = (p * f) * scale + (scale - all(1));
+  return p;
+}
+
+/* 2^x - 1, and 2^x beside it; NEAR says that |x| <= 1/2. */
+INLINE V NAME(exp2m1_of)(V x, V *exp, const int NEAR) {
+  V less_one;
+  if (NEAR) less_one = NAME(slope_of_exp2)(x) * x;
+  else {
+    x = NAME(pick)(x < all(LEAST), all(LEAST), x);
+    x = NAME(pick)(x > all(MOST), all(MOST), x);
+    /* adding 1.5 * 2^EXPONENT rounds to an integer and leaves it in the low bits, from where it moves to the exponent */
+    V shifted = x + all(ROUND), f = x - (shifted - all(ROUND));
+    V scale = (V)(((I)shifted << EXPONENT) + (I)all(1));
+    less_one = (NAME(slope_of_exp2)(f) * f) * scale + (scale - all(1));
+  }
   *exp = less_one + all(1);
   return less_one;
 }
+INLINE V NAME(exp2m1)(V x, V *exp) { return NAME(exp2m1_of)(x, exp, 0); }
 
-/* exp(x ln 2 + 2 pi i t) - 1 without cancellation, from the sine and cosine of half the angle. */
-INLINE void NAME(expm1_complex)(V x, V t, V *re, V *im) {
-  V exp, less_one = NAME(exp2m1)(x, &exp);
-  V r = t - ((t + all(ROUND)) - all(ROUND)), s = r * r;
+/* x less the nearest integer. */
+INLINE V NAME(past_integer)(V x) {
+#if defined(__x86_64__) && BYTES == 64 && DOUBLE
+  return (V)_mm512_reduce_pd((__m512d)x, 0);
+#elif defined(__x86_64__) && BYTES == 64
+  return (V)_mm512_reduce_ps((__m512)x, 0);
+#else
+  return x - ((x + all(ROUND)) - all(ROUND));
+#endif
+}
+
+/* exp(x ln 2 + 2 pi i t) - 1 without cancellation, from the sine and cosine of half the angle. NEAR and NEAR_TURN say
+   that |x| and |t| are at most 1/2. */
+INLINE void NAME(expm1_complex_of)(V x, V t, V *re, V *im, const int NEAR, const int NEAR_TURN) {
+  V exp, less_one = NAME(exp2m1_of)(x, &exp, NEAR);
+  V r = NEAR_TURN ? t : NAME(past_integer)(t), s = r * r;
 #if DOUBLE
   V sine = s * 1.0881987825861207e-6 - 3.0975781893640452e-5;
   sine = sine * s + 6.5944734400185092e-4;
@@ -123,3 +145,4 @@ INLINE void NAME(expm1_complex)(V x, V t, V *re, V *im) {
   *re = less_one - exp * (sine * sine);
   *im = exp * (sine * cosine);
 }
+INLINE void NAME(expm1_complex)(V x, V t, V *re, V *im) { NAME(expm1_complex_of)(x, t, re, im, 0, 0); }
