@@ -31,7 +31,7 @@ from tsssm.dynamics import (
     kernels,
     sequential_scan,
 )
-from tsssm.dynamics.convolution import convolve, powers, uniform_gap
+from tsssm.dynamics.convolution import convolve
 from tsssm.dynamics.solvers import RK4, Torchdiffeq
 
 # the module: in the package its name stands for the function
@@ -175,10 +175,18 @@ def test_convolution_equals_the_loop_on_even_grids(rule: LinearDiscretization, l
             torch.testing.assert_close(mine, theirs, **CLOSE)
 
 
-def test_powers_are_exact_at_zero_and_one():
-    a = torch.tensor([0.0, 1.0, 0.5], dtype=torch.float64)
-    truth = torch.stack([a**k for k in range(11)])
-    torch.testing.assert_close(powers(a, 11), truth, rtol=1e-15, atol=0.0)
+@every_rule
+@pytest.mark.usefixtures("engine")
+def test_each_gap_of_an_even_grid_gets_its_own_gradient(rule: LinearDiscretization):
+    A, u = system("s4d", 2, 17)
+
+    def run(form, dt: Tensor) -> Tensor:
+        return form(A, rule, dt, u, None, None, READ["s4d"])[0]
+
+    dt = torch.full((2, 17), 0.4, dtype=torch.float64)
+    truth = with_gradients(partial(run, evolve_loop), dt)
+    for mine, theirs in zip(with_gradients(partial(run, evolve), dt), truth, strict=True):
+        torch.testing.assert_close(mine, theirs, **CLOSE)
 
 
 @pytest.fixture
@@ -223,27 +231,14 @@ def test_which_runs_are_convolutions(convolutions: list[int], monkeypatch: pytes
     shared, wide = system("s5", 2, 6)
     evolve(shared, rule, even, wide, None, start, READ["s5"])
     assert len(convolutions) == 2
-    monkeypatch.setattr(hub, "RESPONSE_AT_ONCE", 6 * H * N - 1)
+    evolve(A, rule, even.clone().requires_grad_(), u, None, start, READ["s4d"])
+    assert len(convolutions) == 2
+    # longer runs: only where there is no modal scan
+    monkeypatch.setattr(hub, "SHORT_RUN", u.numel() - 1)
     evolve(A, rule, even, u, None, start, READ["s4d"])
     assert len(convolutions) == 2
-
-
-def test_uniform_gap():
-    even = torch.full((2, 4), 0.25, dtype=torch.float32)
-    none = torch.zeros(2, 4, dtype=torch.bool)
-    assert uniform_gap(even, None, None) == 0.25
-    # the rounding of a float32 clock is no uneven gap, a per mille is
-    assert uniform_gap(even * (1 + 1e-7), none, None) is not None
-    bent = even.clone()
-    bent[1, 2] *= 1.001
-    assert uniform_gap(bent, none, None) is None
-    first = even.clone()
-    first[:, 0] = 1.0
-    assert uniform_gap(first, none, None) is None
-    assert uniform_gap(even, none, ~none) is None
-    inside = none.clone()
-    inside[0, 2] = True
-    assert uniform_gap(even, inside, None) is None
+    evolve(A, FirstOrderHold(), even, u, None, start, READ["s4d"])
+    assert len(convolutions) == 3
 
 
 @every_rule

@@ -22,13 +22,14 @@ from tsssm.dynamics import (
     ZeroOrderHold,
     evolve_loop,
 )
-from tsssm.dynamics.fft import (
-    convolve_weights,
+from tsssm.dynamics.convolution import (
+    convolve,
     fft_length,
     impulse_response,
     powers,
     two_level_kernel,
     two_level_powers,
+    uniform_gap,
 )
 
 RULES = [
@@ -71,7 +72,7 @@ def stepped(A: Diagonal, rule: LinearDiscretization, u: Tensor, readout: Tensor)
 @pytest.mark.parametrize("length", [1, 2, 3, 16, 17, 65])
 def test_equals_the_steps(rule: LinearDiscretization, dtype: torch.dtype, length: int):
     A, u, readout = case(dtype, length)
-    for mine, expected in zip(convolve_weights(A, rule, GAP, u, readout), stepped(A, rule, u, readout), strict=True):
+    for mine, expected in zip(convolve(A, rule, GAP, u, readout), stepped(A, rule, u, readout), strict=True):
         torch.testing.assert_close(mine, expected, **CLOSE)
 
 
@@ -94,13 +95,13 @@ def test_equals_scipy(rule: LinearDiscretization, method: str):
     u = torch.randn(1, 50, 1, dtype=torch.float64)
     system = Diagonal(torch.tensor([[value]], dtype=torch.complex128))
     readout = torch.tensor([[weight]], dtype=torch.complex128)
-    y, _ = convolve_weights(system, rule, GAP, u, readout)
+    y, _ = convolve(system, rule, GAP, u, readout)
     # a filter reads the state before its row's input
     late = signal.lfilter(numerator[0], denominator, np.append(u[0, :, 0].numpy(), 0.0))[1:]
     torch.testing.assert_close(y[0, :, 0], torch.from_numpy(late), **CLOSE)
     _, (response,) = signal.dimpulse((A, b, *whole[2:], 1.0), n=51)
     impulse = torch.eye(50, 1, dtype=torch.float64).reshape(1, 50, 1)
-    y, _ = convolve_weights(system, rule, GAP, impulse, readout)
+    y, _ = convolve(system, rule, GAP, impulse, readout)
     torch.testing.assert_close(y[0, :, 0], torch.from_numpy(response[1:, 0]), **CLOSE)
 
 
@@ -120,9 +121,9 @@ def test_two_level_kernel_is_the_sum_of_powers(dtype: torch.dtype, length: int):
 
 def test_single_precision_stays_close_over_many_rows():
     A, u, readout = case(torch.complex128, 4096)
-    expected, _ = convolve_weights(A, ZeroOrderHold(), GAP, u, readout)
+    expected, _ = convolve(A, ZeroOrderHold(), GAP, u, readout)
     A, readout = Diagonal(A.eigenvalues.to(torch.complex64)), readout.to(torch.complex64)
-    y, state = convolve_weights(A, ZeroOrderHold(), GAP, u.float(), readout)
+    y, state = convolve(A, ZeroOrderHold(), GAP, u.float(), readout)
     assert y.dtype == torch.float32 and state.dtype == torch.complex64
     # the rounding of the eigenvalues themselves turns a mode by 1e-5 rad over the run
     assert (y - expected).abs().max() < 2e-5 * expected.abs().max()
@@ -134,7 +135,7 @@ def test_gradients(rule: LinearDiscretization, length: int):
     A, u, readout = case(torch.complex128, length)
 
     def run(eigenvalues: Tensor, gap: Tensor, u: Tensor, readout: Tensor) -> tuple[Tensor, Tensor]:
-        return convolve_weights(Diagonal(eigenvalues), rule, gap, u, readout)
+        return convolve(Diagonal(eigenvalues), rule, gap, u, readout)
 
     assert gradcheck(run, [part.clone().requires_grad_() for part in (A.eigenvalues, GAP, u, readout)])
 
@@ -142,8 +143,8 @@ def test_gradients(rule: LinearDiscretization, length: int):
 def test_shared_modes():
     A, u, readout = case(torch.complex128, 9)
     shared = A.eigenvalues[1]
-    y, state = convolve_weights(Diagonal(shared), ZeroOrderHold(), GAP, u, readout)
-    expected = convolve_weights(Diagonal(shared.expand(3, 4)), ZeroOrderHold(), GAP, u, readout)
+    y, state = convolve(Diagonal(shared), ZeroOrderHold(), GAP, u, readout)
+    expected = convolve(Diagonal(shared.expand(3, 4)), ZeroOrderHold(), GAP, u, readout)
     torch.testing.assert_close((y, state), expected, **CLOSE)
 
 
@@ -159,7 +160,7 @@ def test_no_array_of_modes_by_rows():
     eigenvalues = (-torch.rand(1, n, dtype=torch.float64)).requires_grad_()
     u = torch.randn(1, length, 1, dtype=torch.float64)
     with torch.autograd.graph.saved_tensors_hooks(look, lambda part: part):
-        convolve_weights(Diagonal(eigenvalues), ZeroOrderHold(), GAP, u, torch.ones(1, n, dtype=torch.float64))
+        convolve(Diagonal(eigenvalues), ZeroOrderHold(), GAP, u, torch.ones(1, n, dtype=torch.float64))
     assert largest < 6 * length
 
 
@@ -167,3 +168,31 @@ def test_fft_length_is_the_least_smooth_even_number():
     sizes = sorted(2**i * 3**j * 5**k for i in range(1, 14) for j in range(9) for k in range(6))
     for least in range(1, 5000):
         assert fft_length(least) == next(size for size in sizes if size >= least)
+
+
+def test_powers_are_exact_at_zero_and_one():
+    a = torch.tensor([0.0, 1.0, 0.5], dtype=torch.float64)
+    truth = torch.stack([a**k for k in range(11)], -1)
+    torch.testing.assert_close(powers(a, 11), truth, rtol=1e-15, atol=0.0)
+
+
+def test_uniform_gap():
+    even = torch.full((2, 4), 0.25, dtype=torch.float32)
+    none = torch.zeros(2, 4, dtype=torch.bool)
+    assert uniform_gap(even, None, None) == 0.25
+    # the rounding of a float32 clock is no uneven gap, a per mille is
+    assert uniform_gap(even * (1 + 1e-7), none, None) is not None
+    bent = even.clone()
+    bent[1, 2] *= 1.001
+    assert uniform_gap(bent, none, None) is None
+    first = even.clone()
+    first[:, 0] = 1.0
+    assert uniform_gap(first, none, None) is None
+    assert uniform_gap(even, none, ~none) is None
+    learned = even.clone().requires_grad_()
+    assert uniform_gap(learned, none, None) is None
+    with torch.no_grad():
+        assert uniform_gap(learned, none, None) == 0.25
+    inside = none.clone()
+    inside[0, 2] = True
+    assert uniform_gap(even, inside, None) is None
