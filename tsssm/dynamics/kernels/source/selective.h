@@ -18,25 +18,6 @@ typedef struct {
 } NAME(Rows);
 #define Rows NAME(Rows)
 
-#if W == 16
-#define EVENS 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
-#define ODDS 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
-#elif W == 8
-#define EVENS 0, 2, 4, 6, 8, 10, 12, 14
-#define ODDS 1, 3, 5, 7, 9, 11, 13, 15
-#elif W == 4
-#define EVENS 0, 2, 4, 6
-#define ODDS 1, 3, 5, 7
-#else
-#define EVENS 0, 2
-#define ODDS 1, 3
-#endif
-#if defined(__clang__)
-#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#else
-#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (I){__VA_ARGS__})
-#endif
-
 /* Sums of neighbours: those of a in the first half, those of b in the second. Of W vectors, folded in pairs until one is
    left, lane j is the sum of vector j. */
 INLINE V NAME(fold)(V a, V b) { return SHUFFLE(a, b, EVENS) + SHUFFLE(a, b, ODDS); }

@@ -162,6 +162,3 @@ static int NAME(selective)(const Selective *selective, int backward) {
 }
 #undef Rows
 #undef PAIR
-#undef EVENS
-#undef ODDS
-#undef SHUFFLE

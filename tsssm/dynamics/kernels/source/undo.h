@@ -15,3 +15,8 @@
 #undef ROUND
 #undef LEAST
 #undef MOST
+#undef EVENS
+#undef ODDS
+#undef LOW
+#undef HIGH
+#undef SHUFFLE

@@ -23,6 +23,35 @@ INLINE R NAME(sum)(V v) {
 #define store NAME(store)
 #define all NAME(all)
 
+/* Shuffles of two vectors: even and odd places of both, and places taken from each in turn, of the lower and upper half. */
+#if W == 16
+#define EVENS 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
+#define ODDS 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
+#define LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#elif W == 8
+#define EVENS 0, 2, 4, 6, 8, 10, 12, 14
+#define ODDS 1, 3, 5, 7, 9, 11, 13, 15
+#define LOW 0, 8, 1, 9, 2, 10, 3, 11
+#define HIGH 4, 12, 5, 13, 6, 14, 7, 15
+#elif W == 4
+#define EVENS 0, 2, 4, 6
+#define ODDS 1, 3, 5, 7
+#define LOW 0, 4, 1, 5
+#define HIGH 2, 6, 3, 7
+#else
+#define EVENS 0, 2
+#define ODDS 1, 3
+#define LOW 0, 2
+#define HIGH 1, 3
+#endif
+#if defined(__clang__)
+#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (I){__VA_ARGS__})
+#endif
+
+
 /* W lanes of a row, of which `count` exist. */
 INLINE V NAME(load_some)(const R *p, int64_t count) {
   if (count >= W) return load(p);
@@ -36,13 +65,20 @@ INLINE void NAME(store_some)(R *p, V v, int64_t count) {
 }
 /* The same for complex numbers, which lie in memory as pairs. */
 INLINE void NAME(load_pairs)(const R *p, int64_t count, R *re, R *im) {
-  /* a loop of known length becomes a few shuffles */
-  if (count >= W) for (int j = 0; j < W; j++) { re[j] = p[2 * j]; im[j] = p[2 * j + 1]; }
-  else for (int64_t j = 0; j < W; j++) { re[j] = j < count ? p[2 * j] : 0; im[j] = j < count ? p[2 * j + 1] : 0; }
+  if (count >= W) {
+    V first = load(p), second = load(p + W);
+    store(re, SHUFFLE(first, second, EVENS));
+    store(im, SHUFFLE(first, second, ODDS));
+  } else
+    for (int64_t j = 0; j < W; j++) { re[j] = j < count ? p[2 * j] : 0; im[j] = j < count ? p[2 * j + 1] : 0; }
 }
 INLINE void NAME(store_pairs)(R *p, int64_t count, const R *re, const R *im) {
-  if (count >= W) for (int j = 0; j < W; j++) { p[2 * j] = re[j]; p[2 * j + 1] = im[j]; }
-  else for (int64_t j = 0; j < count; j++) { p[2 * j] = re[j]; p[2 * j + 1] = im[j]; }
+  if (count >= W) {
+    V reals = load(re), imaginaries = load(im);
+    store(p, SHUFFLE(reals, imaginaries, LOW));
+    store(p + W, SHUFFLE(reals, imaginaries, HIGH));
+  } else
+    for (int64_t j = 0; j < count; j++) { p[2 * j] = re[j]; p[2 * j + 1] = im[j]; }
 }
 
 /* Polynomials below are minimax fits on half a unit either side of 0, of 2^f - 1 over f, of sqrt(2) sin(pi r) over r
