@@ -17,7 +17,15 @@
 #define UNROLL _Pragma("GCC unroll 8")
 #endif
 
-enum { CHUNK = 64, MODES_AT_ONCE = 2, WORTH_THREADS = 400000 };
+enum { CHUNK = 64, MODES_AT_ONCE = 2 };
+
+/* Work below which other threads stay asleep, and how memory is filled before use: tests set both. */
+#ifndef WORTH_THREADS
+#define WORTH_THREADS 400000
+#endif
+#ifndef FILL
+#define FILL(memory, size)
+#endif
 
 /* Arguments of a scan; native.py has the same fields. Pointers are to numbers of the called type, null where a thing is
    absent. Complex numbers are pairs. */
@@ -46,9 +54,22 @@ typedef struct {
   int64_t complex_B, complex_C, parts;
 } Selective;
 
+/* Arguments of a recurrence; recurrence.py has the same fields. Rows lie as (batch, rows, outer, inner), counted in numbers
+   of the called type, of which a complex one is two; so are starts, without rows. Factors have
+   strides of their own between batch entries and between rows; the `outer` parts of a row share them. Absent pointers are null: start, and of the gradients g_a and g_start. */
+typedef struct {
+  const void *a, *b, *start;
+  void *x;
+  const void *g_x;
+  void *g_a, *g_b, *g_start;
+  int64_t batch, outer, rows, inner, a_batch, a_row, complex, reverse, threads;
+} Recurrence;
+
 static void *allocate(size_t size) {
   void *memory = 0;
-  return posix_memalign(&memory, 64, size + 64) ? 0 : memory;
+  if (posix_memalign(&memory, 64, size + 64)) return 0;
+  FILL(memory, size);
+  return memory;
 }
 
 static const int32_t counting[CHUNK] = {
@@ -134,6 +155,8 @@ int64_t tsssm_unique_float(const float *gap, int64_t rows, int64_t most, int32_t
 int64_t tsssm_unique_double(const double *gap, int64_t rows, int64_t most, int32_t *which, double *table) {
   CALL(unique_double, gap, rows, most, which, table);
 }
+void tsssm_recurrence_float(const Recurrence *of, int backward) { CALL(recurrence_float, of, backward); }
+void tsssm_recurrence_double(const Recurrence *of, int backward) { CALL(recurrence_double, of, backward); }
 #define CAUCHY(R)                                                                                                     \
   void tsssm_cauchy_##R(const R *a, const R *b, const R *w, const R *sin, const R *cos, R *re, R *im, int64_t channels, \
                         int64_t modes, int64_t sums, int64_t points, int threads) {                                   \
