@@ -498,3 +498,17 @@ def test_gradcheck(kind: str):
         return evolve(Diagonal(values), Bilinear(), dt, u, None, None, READ[kind], active)[0]
 
     assert gradcheck(run, [part.clone().requires_grad_() for part in (A.eigenvalues, dt, u)])
+
+
+@pytest.mark.usefixtures("engine")
+@every_system
+@pytest.mark.parametrize("lower", ["matrix", "inputs", "gaps"])
+def test_mixed_precision_is_promoted(kind: str, lower: str):
+    A, u = system(kind, 2, 9)
+    dt = gaps(2, 9)
+    truth, _ = evolve_loop(A, ZeroOrderHold(), dt, u, None, None, READ[kind])
+    if lower == "matrix":
+        A = Diagonal(A.eigenvalues.to(torch.complex64))
+    u = u.to(torch.complex64 if u.is_complex() else torch.float32) if lower == "inputs" else u
+    y, _ = evolve(A, ZeroOrderHold(), dt.float() if lower == "gaps" else dt, u, None, None, READ[kind])
+    torch.testing.assert_close(y, truth, rtol=1e-5, atol=1e-5)

@@ -134,16 +134,18 @@ def evolve_scan(
     A modal scan where the rule has that form; the given or the general recurrence else.
     """
     rows = rows_of(dt, u, state, reset, active, _reads_start(rule))
-    x = _start(field, u) if state is None else state.x
+    # the zero state is not even made where nobody reads it
+    x = None if state is None else state.x
 
-    def advance(rows: Rows, x: Tensor) -> tuple[Tensor, Tensor]:
+    def advance(rows: Rows, x: Tensor | None) -> tuple[Tensor, Tensor]:
         run = modal_run(field, rule, rows, x, readout) if recurrence is None else None
         if run is None:
+            x = _start(field, u) if x is None else x
             states, x = _scan_piece(field, rule, rows, x, recurrence or scan)
             return read(states, readout), x
         return run
 
-    length, at_once = dt.shape[1], max(1, STATES_AT_ONCE // max(1, x.numel()))
+    length, at_once = dt.shape[1], max(1, STATES_AT_ONCE // max(1, _start_shape(field, u).numel()))
     if at_once >= length or (recurrence is None and has_modal_form(rule) and keeps_no_states(field, u, readout)):
         y, x = advance(rows, x)
     else:
@@ -224,5 +226,8 @@ def _start(field: Field, u: Tensor) -> Tensor:
     """Zero state: of the matrix's shape and number type where there is one, else of the input's."""
     if not isinstance(field, StateMatrix):
         return torch.zeros_like(u[:, 0])
-    shape = torch.broadcast_shapes(u.shape[:1] + u.shape[2:], field.shape[:-1])
-    return torch.zeros(shape, dtype=torch.promote_types(field.dtype, u.dtype), device=u.device)
+    return torch.zeros(_start_shape(field, u), dtype=torch.promote_types(field.dtype, u.dtype), device=u.device)
+
+
+def _start_shape(field: StateMatrix, u: Tensor) -> torch.Size:
+    return torch.broadcast_shapes(u.shape[:1] + u.shape[2:], field.shape[:-1])

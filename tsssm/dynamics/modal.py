@@ -50,7 +50,7 @@ def keeps_no_states(A: Diagonal, u: Tensor, C: Tensor | None) -> bool:
 
 
 def modal_run(
-    A: Diagonal, rule: LinearDiscretization, rows: Rows, x: Tensor, C: Tensor | None
+    A: Diagonal, rule: LinearDiscretization, rows: Rows, x: Tensor | None, C: Tensor | None
 ) -> tuple[Tensor, Tensor] | None:
     """Readout and last state of a run by a modal scan; None where the rule or the matrix has no such form.
 
@@ -61,13 +61,15 @@ def modal_run(
     if rule_inputs is None or rates.shape[:-1] != rows.u.shape[2:-1]:
         return None
     inputs, held, alpha = rule_inputs
-    if held and float(rates.detach().abs().min()) < SLOWEST[rates.dtype.to_real()]:
+    real = torch.promote_types(rates.dtype, inputs.dtype).to_real()
+    if real not in SLOWEST or (held and float(rates.detach().abs().min()) < SLOWEST[real]):
         return None
+    rates = rates.to(torch.promote_types(rates.dtype, real))
     together = keeps_no_states(A, rows.u, C)
     b, l = rows.gap.shape[:2]
     # modes of a channel are read out together; otherwise each mode is a channel of its own, and its state the output
     if together:
-        rate, inputs = rates.flatten(0, -2), inputs.reshape(b, l, -1)
+        rate, inputs = rates.flatten(0, -2), inputs.to(real).reshape(b, l, -1)
         weight = C.to(rate.dtype).reshape(rate.shape)
     else:
         rate = rates.reshape(-1, 1)
@@ -76,15 +78,16 @@ def modal_run(
     modal = Modal(
         rate,
         weight,
-        rows.gap.reshape(b, l),
+        rows.gap.reshape(b, l).to(real),
         hold=inputs if held else None,
         push=None if held else inputs,
-        start=x.reshape(len(x), *rate.shape),
+        start=None if x is None else x.to(rate.dtype).reshape(b, *rate.shape),
         reset=None if rows.reset is None else rows.reset.reshape(b, l),
         active=None if rows.active is None else rows.active.reshape(b, l),
         alpha=alpha,
     )
     y, end = modal_scan(modal, held)
+    end = end.reshape(b, *rates.shape)
     if together:
-        return y.reshape(b, l, *rates.shape[:-1]), end.reshape(x.shape)
-    return read(y.reshape(b, l, *rates.shape), C), end.reshape(x.shape)
+        return y.reshape(b, l, *rates.shape[:-1]), end
+    return read(y.reshape(b, l, *rates.shape), C), end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from tsssm.grid import Grid
@@ -56,10 +57,17 @@ class _Block(nn.Module):
         self.norm = nn.LayerNorm(d_model)
         self.layer = layer.build(d_model)
         self.mix = nn.Linear(d_model, 2 * d_model)
-        # over features only: one draw holds along a row, so that dropout does not break time dependence
-        self.dropout = nn.Dropout1d(dropout)
+        self.dropout = dropout
 
     def forward(self, x: Tensor, grid: Grid, state: object) -> tuple[Tensor, object]:
         y, state = self.layer(self.norm(x), grid, state)
         y = nn.functional.glu(self.mix(nn.functional.gelu(y)))
-        return x + self.dropout(y.transpose(1, 2)).transpose(1, 2), state
+        return x + (self._drop(y) if self.training and self.dropout else y), state
+
+    def _drop(self, y: Tensor) -> Tensor:
+        """Drop features, the same ones along a row of the batch, so that dropout does not break time dependence.
+
+        `nn.Dropout1d` wants channels first: turning them there and back costs more than the layer in the backward pass.
+        """
+        keep = torch.empty(len(y), 1, y.shape[-1], dtype=y.dtype, device=y.device).bernoulli_(1 - self.dropout)
+        return y * (keep / (1 - self.dropout))
