@@ -12,6 +12,7 @@ from tsssm.dynamics.fields import Field
 from tsssm.dynamics.gap import Gap
 from tsssm.dynamics.kernels import trajectory as torch_form
 from tsssm.dynamics.kernels import trajectory_native as native_form
+from tsssm.dynamics.kernels.double_backward import double_backward
 from tsssm.dynamics.kernels.trajectory import Chain, Numbers, Run, Wanted
 from tsssm.dynamics.mlp_fields import MLPField, NoisyMLP
 from tsssm.dynamics.solvers import RK4, Euler, EulerMaruyama, FixedStepSolver, Heun, Midpoint, euler_maruyama
@@ -165,7 +166,13 @@ class _Trajectory(Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         *tensors, states = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return (None, *_differentiable(ctx, tensors, grad))
+            # of the plain operations
+            return double_backward(
+                lambda run, *tensors: (torch_form.forward(run, _numbers(tensors)),),
+                (ctx.run, *tensors),
+                ctx.needs_input_grad,
+                (grad,),
+            )
         _, _, dt, normals, _, _, features, *_ = ctx.needs_input_grad
         wanted = Wanted(dt, features, normals)
         found = ctx.form.backward(ctx.run, _numbers(tensors), states, grad.contiguous(), wanted)
@@ -174,14 +181,6 @@ class _Trajectory(Function):
 
 def _numbers(tensors: Any) -> Numbers:
     return Numbers(*tensors[:6], tensors[6:])
-
-
-def _differentiable(ctx: Any, tensors: list[Tensor], grad: Tensor) -> list[Tensor | None]:
-    """Gradients that can be differentiated again, from the plain operations."""
-    wanted = [part for part, needed in zip(tensors, ctx.needs_input_grad[1:], strict=True) if needed]
-    states = torch_form.forward(ctx.run, _numbers(tensors))
-    found = iter(torch.autograd.grad(states, wanted, grad, create_graph=True, allow_unused=True))
-    return [next(found) if needed else None for needed in ctx.needs_input_grad[1:]]
 
 
 def _times(dt: Tensor, start: Tensor | None) -> Tensor:

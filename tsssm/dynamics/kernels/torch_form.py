@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from tsssm.dynamics.kernels.double_backward import double_backward
 from tsssm.dynamics.kernels.equal_gaps import equal_gap, modal_even
 from tsssm.dynamics.kernels.loop import Modal, modal_loop
 from tsssm.dynamics.kernels.side_by_side import in_pieces
@@ -71,21 +72,6 @@ def _scan(modal: Modal) -> tuple[Tensor, Tensor]:
     return _ModalScan.apply(*modal)
 
 
-def double_backward(modal: Modal, grads: tuple[Tensor, ...], wanted: tuple[bool, ...]) -> tuple[Tensor | None, ...]:
-    """Gradients of the `wanted` fields of a modal scan by the loop, which can be differentiated again.
-
-    The backward pass of a fast form hands over to this where torch builds a graph of that pass.
-    """
-    with torch.enable_grad():
-        # views, for a field may be computed from another, whose gradient would then come twice
-        fields = [part.view_as(part) if isinstance(part, Tensor) else part for part in modal]
-        on_path = [(y, grad) for y, grad in zip(modal_loop(Modal(*fields)), grads, strict=True) if y.requires_grad]
-        inputs = [part for part, wants in zip(fields, wanted, strict=True) if wants]
-        outputs, grads = zip(*on_path, strict=True)
-        found = iter(torch.autograd.grad(outputs, inputs, grads, create_graph=True, materialize_grads=True))
-    return tuple(next(found) if wants else None for wants in wanted)
-
-
 class _ModalScan(Function):
     @staticmethod
     def forward(ctx, *fields: Tensor | float | None) -> tuple[Tensor, Tensor]:
@@ -113,7 +99,7 @@ class _ModalScan(Function):
         *fields, starts = ctx.saved_tensors
         modal = Modal(*fields[:8], ctx.alpha, *fields[8:])
         if torch.is_grad_enabled():
-            return double_backward(modal, grads, ctx.needs_input_grad)
+            return double_backward(lambda *fields: modal_loop(Modal(*fields)), modal, ctx.needs_input_grad, grads)
         grad_y = rows_first(grads[0].conj(), 2, starts.dtype).resolve_conj()
         adjoint = _Adjoint(
             modal, ctx.needs_input_grad, grads[1].conj().mT.clone(memory_format=torch.contiguous_format).resolve_conj()
