@@ -33,7 +33,7 @@ CASES = [
 def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The torch form, and what runs here by default: C where it is built."""
     if request.param == "torch":
-        monkeypatch.setattr(native_form, "takes", lambda numbers: False)
+        monkeypatch.setattr(native_form, "library", lambda: None)
     yield request.param
 
 
@@ -88,7 +88,7 @@ def test_float32_equals_float64_to_its_rounding(form: str, rule) -> None:
 
 @pytest.mark.parametrize("rule", [RK4(), EulerMaruyama()], ids=repr)
 def test_pieces_of_the_backward_pass_make_no_difference(monkeypatch: pytest.MonkeyPatch, rule) -> None:
-    monkeypatch.setattr(native_form, "takes", lambda numbers: False)
+    monkeypatch.setattr(native_form, "library", lambda: None)
     field, tensors = problem(CASES[1], rule)
     whole = results(trajectory, field, rule, tensors)
     monkeypatch.setattr(torch_form, "NUMBERS_AT_ONCE", 4000)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 
+from tsssm.dynamics.kernels.double_backward import double_backward
 from tsssm.dynamics.kernels.native import address, kind_of, library
 
 # numbers (channel, mode, point) at work at once: 0.5 MB in float32, which stays in the second cache of a CPU
@@ -17,8 +16,6 @@ AT_ONCE_ELSEWHERE = 1 << 24
 
 # pairs at points that are worth a thread: 0.3 ms
 WORTH_A_THREAD = 1 << 19
-
-Kernels = tuple[Callable[..., None], Callable[..., None]]
 
 
 def cauchy_sums(poles: Tensor, weights: Tensor, sin: Tensor, cos: Tensor) -> Tensor:
@@ -45,8 +42,8 @@ def cauchy_sums(poles: Tensor, weights: Tensor, sin: Tensor, cos: Tensor) -> Ten
     -----
     O(q n m) time for each batch entry; memory does not grow with n, forward or backward: blocks of points are made,
     used and made again. Measured at 64 entries, n = 32, q = 4, m = 513 and 8193 on one CPU core: 110 and 190 times
-    faster in C than by complex division, 12 and 44 times in torch. Differentiable twice, the second time with all points at once. `plain_sums` is the
-    specification.
+    faster in C than by complex division, 12 and 44 times in torch. Differentiable twice, the second time with all points
+    at once. `plain_sums` is the specification.
 
     Examples
     --------
@@ -97,9 +94,8 @@ class _CauchySums(torch.autograd.Function):
     def forward(ctx, a: Tensor, b: Tensor, w: Tensor, sin: Tensor, cos: Tensor) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(a, b, w, sin, cos)
         re, im = (a.new_empty(w.shape[0], w.shape[1] // 2, sin.shape[0]) for _ in range(2))
-        kernels = native(a.device.type, a.dtype)
-        if kernels is not None:
-            _call(kernels[0], (a, b, w, sin, cos), (re, im), re)
+        if _compiled(a):
+            _call("cauchy", (a, b, w, sin, cos), (re, im), re)
             return re, im
         for at in _blocks(a, sin):
             re[..., at], im[..., at] = plain_sums(a, b, w, sin[at], cos[at])
@@ -109,13 +105,12 @@ class _CauchySums(torch.autograd.Function):
     def backward(ctx, g_re: Tensor, g_im: Tensor) -> tuple[Tensor | None, ...]:
         a, b, w, sin, cos = ctx.saved_tensors
         if torch.is_grad_enabled():  # the graph of the gradients is wanted
-            inputs = [part if part.requires_grad else part.detach().requires_grad_() for part in (a, b, w)]
-            outputs = plain_sums(*inputs, sin, cos)
-            return *torch.autograd.grad(outputs, inputs, (g_re, g_im), create_graph=True), None, None
-        kernels = native(a.device.type, a.dtype)
-        if kernels is not None:
+            return double_backward(
+                plain_sums, (a, b, w, sin, cos), (*ctx.needs_input_grad[:3], False, False), (g_re, g_im)
+            )
+        if _compiled(a):
             gradients = torch.empty_like(a), torch.empty_like(b), torch.empty_like(w)
-            _call(kernels[1], (a, b, w, sin, cos, g_re, g_im), gradients, g_re)
+            _call("cauchy_backward", (a, b, w, sin, cos, g_re, g_im), gradients, g_re)
             return *gradients, None, None
         gradients = torch.zeros_like(a), torch.zeros_like(b), torch.zeros_like(w)
         for at in _blocks(a, sin):
@@ -125,27 +120,19 @@ class _CauchySums(torch.autograd.Function):
         return *gradients, None, None
 
 
-@lru_cache
-def native(device: str, dtype: torch.dtype) -> Kernels | None:
-    """Forward and backward in C (source/cauchy.h) for numbers of a type, or None where there are none."""
-    compiled = library() if device == "cpu" and dtype in (torch.float32, torch.float64) else None
-    if compiled is None or not hasattr(compiled, f"tsssm_cauchy_{kind_of(dtype)}"):
-        return None
-    functions = []
-    for name, tensors in (("cauchy", 7), ("cauchy_backward", 10)):
-        function = getattr(compiled, f"tsssm_{name}_{kind_of(dtype)}")
-        function.argtypes = *(ctypes.c_void_p,) * tensors, *(ctypes.c_int64,) * 4, ctypes.c_int
-        function.restype = None
-        functions.append(function)
-    return functions[0], functions[1]
+def _compiled(a: Tensor) -> bool:
+    """Whether source/cauchy.h is built and made for such numbers."""
+    return a.device.type == "cpu" and a.dtype in (torch.float32, torch.float64) and library() is not None
 
 
-def _call(function: Callable[..., None], inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...], sums: Tensor) -> None:
+def _call(name: str, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...], sums: Tensor) -> None:
     inputs = tuple(part.contiguous() for part in inputs)
     channels, modes = inputs[0].shape
     work = channels * modes * sums.shape[-1]
     threads = max(1, min(torch.get_num_threads(), work // WORTH_A_THREAD))
-    function(*map(address, (*inputs, *outputs)), channels, modes, *sums.shape[1:], threads)
+    function = getattr(library(), f"tsssm_{name}_{kind_of(sums.dtype)}")
+    tensors = (ctypes.c_void_p(address(part)) for part in (*inputs, *outputs))
+    function(*tensors, *map(ctypes.c_int64, (channels, modes, *sums.shape[1:])), ctypes.c_int(threads))
 
 
 def _block_gradients(

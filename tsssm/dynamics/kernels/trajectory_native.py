@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -24,7 +24,7 @@ def takes(numbers: Numbers) -> bool:
     x = numbers.x0
     if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64):
         return False
-    return len(numbers.weights) <= 2 * _MOST_LAYERS and _function("forward", x.dtype) is not None
+    return len(numbers.weights) <= 2 * _MOST_LAYERS and library() is not None
 
 
 def forward(run: Run, numbers: Numbers) -> Tensor:
@@ -69,16 +69,10 @@ def _call(name: str, run: Run, numbers: Numbers, wanted: int, tensors: tuple[Ten
     sizes = [b, l, d, m, threads, wanted]
     form = [len(widths) - 1, activation, stages, places, run.linear, timed, *sizes, *run.place, *widths]
     tableau = [*run.chain.lead, *run.chain.share]
-    function = _function(name, numbers.x0.dtype)
-    assert function is not None
+    function = getattr(library(), f"tsssm_trajectory_{name}_{kind_of(numbers.x0.dtype)}")
     arrays = (ctypes.c_int64 * len(form))(*form), (ctypes.c_double * len(tableau))(*tableau)
     if function(*arrays, *(ctypes.c_void_p(address(tensor)) for tensor in tensors)):
         raise MemoryError(f"no memory for a trajectory of {l} steps of {b} states of size {d}")
-
-
-def _function(name: str, dtype: torch.dtype) -> Callable[..., int] | None:
-    native = library()
-    return None if native is None else getattr(native, f"tsssm_trajectory_{name}_{kind_of(dtype)}", None)
 
 
 def _like(tensor: Tensor | None, wanted: bool = True) -> Tensor | None:
