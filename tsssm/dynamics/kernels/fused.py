@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from tsssm.dynamics.kernels.double_backward import double_backward
 from tsssm.dynamics.kernels.loop import Modal, modal_loop
 from tsssm.dynamics.kernels.native import Scan, address, kind_of, library
 
@@ -52,8 +53,8 @@ def modal_fused(modal: Modal, held: bool = False) -> tuple[Tensor, Tensor]:
 class _Fused(Function):
     @staticmethod
     def forward(ctx: Any, held: bool, *fields: Any) -> tuple[Tensor, Tensor]:
-        modal = _packed(fields)
-        scan, kept = _described(modal, held)
+        modal = packed(fields)
+        scan, kept = _tabled(modal, held)
         y = torch.empty_like(modal.inputs)
         end = torch.empty(len(y), *modal.rate.shape, dtype=modal.rate.dtype)
         scan.y, scan.end = address(y), address(end)
@@ -61,7 +62,7 @@ class _Fused(Function):
         if any(ctx.needs_input_grad):
             checkpoints = torch.empty(kept["chunks"] * kept["planes"], dtype=modal.gap.dtype)
             scan.checkpoints = address(checkpoints)
-        _call(scan, modal, backward=False)
+        call("scan", scan, modal, backward=False)
         ctx.fields, ctx.held = modal[6:9], held
         # the arguments as they came, for the packed ones are no part of the graph that second derivatives follow
         ctx.save_for_backward(*fields[:6], checkpoints)
@@ -70,67 +71,82 @@ class _Fused(Function):
     @staticmethod
     def backward(ctx: Any, g_y: Tensor, g_end: Tensor) -> tuple[Tensor | None, ...]:
         *parts, checkpoints = ctx.saved_tensors
-        needed = ctx.needs_input_grad[1:7]
+        needed = ctx.needs_input_grad
         if torch.is_grad_enabled():
-            return (None, *_differentiable(Modal(*parts, *ctx.fields), ctx.held, needed, (g_y, g_end)), *(None,) * 3)
-        modal = _packed((*parts, *ctx.fields))
-        scan, kept = _described(modal, ctx.held)
+            fields = (ctx.held, *parts, *ctx.fields)
+            return double_backward(lambda held, *fields: modal_loop(Modal(*fields), held), fields, needed, (g_y, g_end))
+        modal = packed((*parts, *ctx.fields))
+        scan, kept = _tabled(modal, ctx.held)
         g_y, g_end = g_y.resolve_conj().contiguous(), g_end.resolve_conj().contiguous()
         grads = [None if part is None else torch.empty_like(part) for part in modal[:6]]
-        grads[2] = grads[2] if needed[2] else None
+        grads[2] = grads[2] if needed[3] else None
         if grads[5] is not None:
             grads[5].zero_()
         scan.g_rate, scan.g_weight, scan.g_gap, scan.g_hold, scan.g_push, scan.g_start = map(address, grads)
         scan.g_y, scan.g_end, scan.checkpoints = address(g_y), address(g_end), address(checkpoints)
         sums = torch.empty(scan.groups * 3 * kept["planes"], dtype=modal.gap.dtype)
-        gap_parts = torch.empty(kept["blocks"] * scan.rows if needed[2] else 0, dtype=modal.gap.dtype)
+        gap_parts = torch.empty(kept["blocks"] * scan.rows if needed[3] else 0, dtype=modal.gap.dtype)
         scan.sums, scan.gap_parts = address(sums), address(gap_parts)
-        _call(scan, modal, backward=True)
+        call("scan", scan, modal, backward=True)
         return (None, *grads, *(None,) * 3)
 
 
-def _packed(fields: tuple[Any, ...]) -> Modal:
-    return Modal(*(part.resolve_conj().contiguous() if isinstance(part, Tensor) else part for part in fields))
+def packed(fields: tuple[Any, ...]) -> Modal:
+    """The fields as C reads them."""
+    parts: list[Any] = [part.resolve_conj().contiguous() if isinstance(part, Tensor) else part for part in fields]
+    return Modal(*parts)
 
 
-def _described(modal: Modal, held: bool = False) -> tuple[Scan, dict[str, Any]]:
-    """The arguments of the C function, and the tensors and sizes behind them."""
+def described(modal: Modal) -> tuple[Scan, dict[str, Any]]:
+    """The arguments of any scan in C but its gaps, and the tensors and sizes behind them."""
     native = library()
     assert native is not None
     b, l, h = modal.inputs.shape
-    n, real = modal.rate.shape[1], modal.gap.dtype
-    lanes = native.tsssm_lanes(real.itemsize)
+    n, lanes = modal.rate.shape[1], native.tsssm_lanes(modal.gap.dtype.itemsize)
     blocks = -(-h // lanes)
     resets = 0 if modal.reset is None else int(modal.reset.sum())
     tables = torch.empty(4, b + resets + 1, dtype=torch.int64)
     series = native.tsssm_series(address(modal.reset), b, l, *(address(table) for table in tables))
-    planes = blocks * n * 2 * lanes
-    kept = {"blocks": blocks, "planes": planes, "chunks": int(tables[1, series])}
-    which, gaps, unique = _different(modal.gap, min(TABLE_GAPS, TABLE_BYTES // (real.itemsize * planes)))
-    table = torch.empty(unique * planes, dtype=real)
-    kept["tensors"] = (tables, which, gaps, table)
     scan = Scan(
-        **{
-            name: address(getattr(modal, name)) for name in ("rate", "weight", "gap", "hold", "push", "start", "active")
-        },
+        **{name: address(getattr(modal, name)) for name in ("rate", "weight", "hold", "push", "start", "active")},
         **dict(zip(("offsets", "chunks", "source", "sink"), map(address, tables), strict=True)),
-        which=address(which),
-        unique_gaps=address(gaps),
-        table=address(table),
         rows=b * l,
         channels=h,
         modes=n,
         series=series,
-        unique=unique,
         groups=max(1, min(GROUPS, series)),
         threads=torch.get_num_threads(),
         complex_modes=modal.rate.is_complex(),
         complex_rows=modal.inputs.is_complex(),
         rational=modal.alpha is not None,
-        held=held,
         alpha=modal.alpha or 0.0,
     )
-    return scan, kept
+    return scan, {
+        "blocks": blocks,
+        "planes": blocks * n * 2 * lanes,
+        "chunks": int(tables[1, series]),
+        "tables": tables,
+    }
+
+
+def call(name: str, arguments: ctypes.Structure, modal: Modal, backward: bool) -> None:
+    """Call a scan in C for numbers of the type of these."""
+    native = library()
+    assert native is not None
+    function = getattr(native, f"tsssm_{name}_{kind_of(modal.gap.dtype)}")
+    if function(ctypes.byref(arguments), ctypes.c_int(backward)):
+        raise MemoryError("the scan could not allocate its working memory")
+
+
+def _tabled(modal: Modal, held: bool) -> tuple[Scan, dict[str, Any]]:
+    """`described`, with the gaps, those of them that differ and room for their transitions."""
+    scan, kept = described(modal)
+    real, planes = modal.gap.dtype, kept["planes"]
+    which, gaps, unique = _different(modal.gap, min(TABLE_GAPS, TABLE_BYTES // (real.itemsize * planes)))
+    table = torch.empty(unique * planes, dtype=real)
+    scan.gap, scan.which, scan.unique_gaps, scan.table = map(address, (modal.gap, which, gaps, table))
+    scan.unique, scan.held = unique, held
+    return scan, kept | {"tabled": (which, gaps, table)}
 
 
 def _different(gap: Tensor, most: int) -> tuple[Tensor, Tensor, int]:
@@ -143,21 +159,3 @@ def _different(gap: Tensor, most: int) -> tuple[Tensor, Tensor, int]:
         return which, gaps, 0
     unique = getattr(native, f"tsssm_unique_{kind_of(gap.dtype)}")
     return which, gaps, unique(address(gap), gap.numel(), most, address(which), address(gaps))
-
-
-def _call(scan: Scan, modal: Modal, backward: bool) -> None:
-    native = library()
-    assert native is not None
-    if getattr(native, f"tsssm_scan_{kind_of(modal.gap.dtype)}")(ctypes.byref(scan), int(backward)):
-        raise MemoryError("the scan could not allocate its working memory")
-
-
-def _differentiable(
-    modal: Modal, held: bool, needed: tuple[bool, ...], grads: tuple[Tensor, ...]
-) -> list[Tensor | None]:
-    """Gradients that can be differentiated again: those of the plain loop."""
-    with torch.enable_grad():
-        outputs = modal_loop(modal, held)
-        wanted = [part for part, need in zip(modal[:6], needed, strict=True) if need]
-        found = iter(torch.autograd.grad(outputs, wanted, grads, create_graph=True, allow_unused=True))
-    return [next(found) if need else None for need in needed]
