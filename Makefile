@@ -8,7 +8,7 @@ SOURCES := setup.cfg setup.py pyproject.toml constraints.txt
 # One thread a process: the two test workers share a small machine.
 THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: demo test lint format clean
+.PHONY: demo test lint format sanitize clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m tsssm.demo
@@ -24,6 +24,13 @@ lint: $(VENV)/.test
 format: $(VENV)/.test
 	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m ruff format .
+
+# The kernels of every instruction set that the machine has, under the sanitizers (two or three minutes).
+sanitize:
+	mkdir -p build
+	$(CC) -std=c11 -D_POSIX_C_SOURCE=200809L -O0 -g1 -Wno-psabi -fopenmp -fsanitize=address,undefined \
+		-fno-sanitize-recover=all tests/native/sanitize.c -o build/sanitize
+	for isa in avx512 avx2 baseline; do TSSSM_ISA=$$isa build/sanitize 200 || exit 1; done
 
 $(VENV)/.venv:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer must be on the PATH; set PYTHON=/path/to/python3.11"; exit 1; }

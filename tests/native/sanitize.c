@@ -1,0 +1,105 @@
+/* Every function of the kernels on random shapes, with buffers of exactly the size that each needs.
+
+   Each case runs three times: with all memory filled with zeros, then with NaN patterns, then on two threads. Outputs must
+   be finite and the same bit for bit, so nothing is read that was not written. Meant for the address and undefined
+   behaviour sanitizers: see `make sanitize`. The argument is the number of cases of each kind. */
+
+#include <stdio.h>
+
+static int pattern;
+#define FILL(memory, size) memset(memory, pattern, size)
+#define WORTH_THREADS 0
+#include "../../tsssm/dynamics/kernels/source/tsssm.c"
+
+static uint64_t seed = 1, hash;
+static int threads, check_finite, failures;
+static const char *name = "";
+static void *kept[256];
+static int count_kept;
+
+static double uniform(void) {
+  seed ^= seed << 13; seed ^= seed >> 7; seed ^= seed << 17;
+  return (double)(seed >> 11) / 9007199254740992.0;
+}
+static int64_t below(int64_t n) { return (int64_t)(uniform() * (double)n); }
+#define ONE_OF(...) one_of((const int64_t[]){__VA_ARGS__}, sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t))
+static int64_t one_of(const int64_t *choices, size_t count) { return choices[below((int64_t)count)]; }
+
+/* A buffer of exactly `size` bytes, on no boundary beyond its type's: freed at the end of the case. */
+static void *keep(size_t size) {
+  void *memory = malloc(size);
+  if (!memory || count_kept == 256) { fprintf(stderr, "no memory for %zu bytes\n", size); exit(2); }
+  memset(memory, pattern, size);
+  return kept[count_kept++] = memory;
+}
+static uint8_t *flags(int64_t count, double share) {
+  uint8_t *to = keep((size_t)count);
+  for (int64_t i = 0; i < count; i++) to[i] = uniform() < share;
+  return to;
+}
+static void fail(const char *what) {
+  fprintf(stderr, "%s: %s\n", name, what);
+  failures++;
+}
+static void mix(const void *from, size_t size) {
+  const uint8_t *bytes = from;
+  for (size_t i = 0; i < size; i++) hash = (hash ^ bytes[i]) * 1099511628211u;
+}
+
+/* Lengths around a chunk, channels around the lanes of every instruction set. */
+static int64_t any_length(void) { return ONE_OF(0, 1, 2, 3, 63, 64, 65, 127, 130, 200); }
+static int64_t any_width(void) { return ONE_OF(1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33); }
+
+#define CASE(x) PASTE(x, float)
+#define R float
+#include "cases.h"
+#undef CASE
+#undef R
+#define CASE(x) PASTE(x, double)
+#define R double
+#include "cases.h"
+
+static void series_alone(void) {
+  int64_t entries = 1 + below(4), length = any_length(), resets = 0;
+  uint8_t *reset = below(3) ? flags(entries * length, uniform()) : 0;
+  for (int64_t i = 0; reset && i < entries * length; i++) resets += reset[i];
+  int64_t *tables[4];
+  for (int i = 0; i < 4; i++) tables[i] = keep((size_t)(1 + entries + resets) * sizeof(int64_t));
+  int64_t count = tsssm_series(reset, entries, length, tables[0], tables[1], tables[2], tables[3]);
+  if (count > entries + resets || tables[0][count] != entries * length) fail("series do not end where the rows do");
+  for (int64_t s = 0; s < count; s++)
+    if (tables[0][s + 1] < tables[0][s] || tables[1][s + 1] - tables[1][s] != (tables[0][s + 1] - tables[0][s] + 63) / 64)
+      fail("chunks of a series are not those of its rows");
+}
+
+static void run(const char *of, void (*one)(void), long cases) {
+  name = of;
+  for (long i = 0; i < cases; i++) {
+    const uint64_t begin = seed;
+    uint64_t first = 0;
+    for (int pass = 0; pass < 3; pass++) {
+      seed = begin;
+      pattern = pass == 0 ? 0 : 0xFF;
+      threads = pass < 2 ? 1 : 2;
+      check_finite = pass == 0;
+      hash = 14695981039346656037u;
+      one();
+      while (count_kept) free(kept[--count_kept]);
+      if (pass == 0) first = hash;
+      else if (hash != first) fail(pass == 1 ? "depends on memory that nobody wrote" : "depends on the threads");
+    }
+  }
+}
+
+int main(int argc, char **argv) {
+  const long cases = argc > 1 ? atol(argv[1]) : 200;
+  run("series", series_alone, cases);
+#define BOTH(x) run(#x " float", x##_float, cases); run(#x " double", x##_double, cases)
+  BOTH(scan);
+  BOTH(selective);
+  BOTH(cauchy);
+  BOTH(trajectory);
+  BOTH(recurrence_of);
+  printf("instruction set %d, %ld cases of each kind: %d failures\n", tsssm_level(), cases, failures);
+  return failures > 0;
+}
