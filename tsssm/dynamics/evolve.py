@@ -94,8 +94,8 @@ def evolve(
 def _convolution_pays(A: Diagonal, rule: LinearDiscretization, u: Tensor, readout: Tensor | None) -> bool:
     """Whether an FFT is worth a look on an even grid.
 
-    On a CPU the compiled scan beats it at every length and at up to 64 modes, and products of matrices in torch beat it
-    on long runs. Forward and backward in float32 on one core, 64 channels, complex modes, ms in products | by FFT,
+    On a CPU the compiled scan beats it at every length and at up to 64 modes; without that, products of matrices in torch
+    beat it on long runs. Forward and backward in float32 on one core, 64 channels, complex modes, ms in products | by FFT,
     which repeat to a third:
 
     ======= ============= ============= =============== ===============
@@ -115,7 +115,7 @@ def _convolution_pays(A: Diagonal, rule: LinearDiscretization, u: Tensor, readou
         return False
     if u.device.type == "cuda":
         return A.eigenvalues.shape[-1] >= 64
-    return library() is None and (u.numel() <= SHORT_RUN or not has_modal_form(rule))
+    return not has_modal_form(rule) or (library() is None and u.numel() <= SHORT_RUN)
 
 
 def evolve_scan(

@@ -32,9 +32,8 @@ class S4D(Layer):
 
     Notes
     -----
-    On an even grid an FFT convolution, O(b d_model l log l); else a scan, O(b l d_model d_state), whose states are
-    never all in memory. B is folded into C, since a diagonal system only knows their product. Re Lambda < 0 by
-    construction.
+    A scan, O(b l d_model d_state), whose states are never all in memory; on an even grid an FFT convolution where that is
+    faster. B is folded into C, since a diagonal system only knows their product. Re Lambda < 0 by construction.
 
     References
     ----------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from joblib import Parallel, delayed
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
@@ -259,3 +261,51 @@ def test_without_a_compiler_it_says_so_once(
     finally:
         native.library.cache_clear()
     assert [record.message.split(",")[0] for record in caplog.records] == ["tsssm runs without its compiled kernels"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"gap": torch.rand(2, 4, dtype=torch.float64)},
+        {"gap": torch.rand(2, 5)},
+        {"weight": torch.zeros(3, 1, dtype=torch.complex128)},
+        {"start": torch.zeros(2, 3, 2, dtype=torch.float64)},
+        {"reset": torch.zeros(2, 5)},
+        {"hold": torch.zeros(2, 5, 3)},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_what_does_not_fit_is_refused(change: dict[str, Tensor]):
+    with pytest.raises(ValueError, match="Convert"):
+        modal_fused(scan("complex", 2, 5, 3, 2)._replace(**change))
+
+
+def test_complex_inputs_of_real_modes_are_refused():
+    with pytest.raises(ValueError, match="precision of its rates"):
+        modal_fused(scan("real", 2, 5, 3, 2)._replace(hold=torch.zeros(2, 5, 3, dtype=torch.complex128)))
+
+
+def test_other_processes_agree():
+    """Those of joblib, and forks, which do not inherit the threads that have run here."""
+    modal = everything("complex", 20, 500, 40, 6)
+    threads = torch.get_num_threads()
+    fork = multiprocessing.get_context("fork")
+    try:
+        torch.set_num_threads(2)
+        truth = results(modal_fused, modal)
+        runs = Parallel(n_jobs=2)(delayed(results)(modal_fused, modal) for _ in range(2))
+        child = fork.Process(target=_agree_or_exit, args=(modal, truth))
+        child.start()
+        child.join(60)
+        assert child.exitcode == 0
+    finally:
+        torch.set_num_threads(threads)
+    for run in runs:
+        assert all(torch.equal(one, other) for one, other in zip(run, truth, strict=True))
+
+
+def _agree_or_exit(modal: Modal, truth: list[Tensor]) -> None:
+    # as torch's own data loaders do: its threads hang in a fork
+    torch.set_num_threads(1)
+    same = all(torch.equal(one, other) for one, other in zip(results(modal_fused, modal), truth, strict=True))
+    os._exit(0 if same else 1)

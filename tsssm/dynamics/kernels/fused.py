@@ -12,6 +12,7 @@ from torch.autograd import Function
 from tsssm.dynamics.kernels.double_backward import double_backward
 from tsssm.dynamics.kernels.loop import Modal, modal_loop
 from tsssm.dynamics.kernels.native import Scan, address, kind_of, library
+from tsssm.errors import explain
 
 # a table of the transitions of different gaps pays while it stays in a second-level cache and is reused
 TABLE_BYTES, TABLE_GAPS, TABLE_REUSE = 1 << 22, 1024, 8
@@ -46,6 +47,7 @@ def modal_fused(modal: Modal, held: bool = False) -> tuple[Tensor, Tensor]:
     >>> y.flatten()
     tensor([0.6321, 0.8647])
     """
+    _refuse_misfits(modal)
     y, end = _Fused.apply(held, *modal[:9])
     return y, end
 
@@ -147,6 +149,37 @@ def _tabled(modal: Modal, held: bool) -> tuple[Scan, dict[str, Any]]:
     scan.gap, scan.which, scan.unique_gaps, scan.table = map(address, (modal.gap, which, gaps, table))
     scan.unique, scan.held = unique, held
     return scan, kept | {"tabled": (which, gaps, table)}
+
+
+def _refuse_misfits(modal: Modal) -> None:
+    """Raise where the kernel would read other numbers than those that were meant, or beyond their end."""
+    (b, l, h), n, mode, inputs = modal.inputs.shape, modal.rate.shape[-1], modal.rate.dtype, modal.inputs.dtype
+    wanted = {
+        "rate": ((h, n), mode),
+        "weight": ((h, n), mode),
+        "gap": ((b, l), mode.to_real()),
+        "hold": ((b, l, h), inputs),
+        "push": ((b, l, h), inputs),
+        "start": ((b, h, n), mode),
+        "reset": ((b, l), torch.bool),
+        "active": ((b, l), torch.bool),
+    }
+    for name, (shape, dtype) in wanted.items():
+        part = getattr(modal, name)
+        if part is not None and (part.shape != shape or part.dtype != dtype or part.device.type != "cpu"):
+            raise ValueError(
+                explain(
+                    f"`{name}` of a scan must be a CPU tensor {shape} of {dtype}",
+                    f"one of shape {tuple(part.shape)} and {part.dtype} came, on {part.device}",
+                    "Convert the parts to one precision, and check their shapes",
+                )
+            )
+    if inputs.to_real() != mode.to_real() or (inputs.is_complex and not mode.is_complex):
+        raise ValueError(
+            explain(
+                "inputs of a scan must have the precision of its rates", f"{inputs} and {mode} came", "Convert them"
+            )
+        )
 
 
 def _different(gap: Tensor, most: int) -> tuple[Tensor, Tensor, int]:

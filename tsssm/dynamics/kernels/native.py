@@ -12,9 +12,6 @@ from torch import Tensor
 
 logger = logging.getLogger("tsssm")
 
-ROWS_A_CHUNK = 64
-"""Rows between two states that are kept for the backward pass (CHUNK of tsssm.c)."""
-
 _POINTERS = [
     "rate",
     "weight",
