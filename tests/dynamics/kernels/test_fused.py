@@ -309,3 +309,16 @@ def _agree_or_exit(modal: Modal, truth: list[Tensor]) -> None:
     torch.set_num_threads(1)
     same = all(torch.equal(one, other) for one, other in zip(results(modal_fused, modal), truth, strict=True))
     os._exit(0 if same else 1)
+
+
+def test_negated_views():
+    """Imaginary parts of conjugates are views with a sign of their own."""
+    modal = everything("real", 2, 9, 1, 1)
+    signed = {
+        name: torch.complex(part, -part).conj().imag
+        for name, part in modal._asdict().items()
+        if name in ("hold", "rate")
+    }
+    assert all(part.is_neg() for part in signed.values())
+    for ours, truth in zip(results(modal_fused, modal._replace(**signed)), results(modal_fused, modal), strict=True):
+        assert torch.equal(ours, truth)

@@ -79,7 +79,7 @@ class _Fused(Function):
             return double_backward(lambda held, *fields: modal_loop(Modal(*fields), held), fields, needed, (g_y, g_end))
         modal = packed((*parts, *ctx.fields))
         scan, kept = _tabled(modal, ctx.held)
-        g_y, g_end = g_y.resolve_conj().contiguous(), g_end.resolve_conj().contiguous()
+        g_y, g_end = (part.resolve_conj().resolve_neg().contiguous() for part in (g_y, g_end))
         grads = [None if part is None else torch.empty_like(part) for part in modal[:6]]
         grads[2] = grads[2] if needed[3] else None
         if grads[5] is not None:
@@ -95,7 +95,9 @@ class _Fused(Function):
 
 def packed(fields: tuple[Any, ...]) -> Modal:
     """The fields as C reads them."""
-    parts: list[Any] = [part.resolve_conj().contiguous() if isinstance(part, Tensor) else part for part in fields]
+    parts: list[Any] = [
+        part.resolve_conj().resolve_neg().contiguous() if isinstance(part, Tensor) else part for part in fields
+    ]
     return Modal(*parts)
 
 

@@ -110,7 +110,7 @@ def _gradients(
     arguments: Selective, kept: dict[str, Any], modal: Modal, given: tuple[Tensor, ...], grads: list[Tensor | None]
 ) -> list[Tensor]:
     """Enter what the backward pass reads and writes; gives the tensors that have to live until it is done."""
-    g_y, g_end, checkpoints = (part.resolve_conj().contiguous() for part in given)
+    g_y, g_end, checkpoints = (part.resolve_conj().resolve_neg().contiguous() for part in given)
     scan, real, rows = arguments.scan, modal.gap.dtype, modal.gap.shape[0] * modal.gap.shape[1]
     scan.g_rate, scan.g_weight, g_gap, scan.g_hold, scan.g_push, scan.g_start = map(address, grads[:6])
     arguments.g_B, arguments.g_C = map(address, grads[9:])
