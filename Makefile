@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3.11 python3; do \
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt
-SOURCES := setup.cfg setup.py pyproject.toml constraints.txt
+SOURCES := setup.cfg setup.py pyproject.toml constraints.txt $(wildcard tsssm/dynamics/kernels/source/*)
 # One thread a process: the two test workers share a small machine.
 THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-import multiprocessing
-import os
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 import torch
-from joblib import Parallel, delayed
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
-from tsssm.dynamics.kernels import fused, native
+from tsssm.dynamics.kernels import fused
 from tsssm.dynamics.kernels.fused import modal_fused
 from tsssm.dynamics.kernels.loop import Modal, modal_loop
 
@@ -195,28 +187,6 @@ def test_tiny_steps():
         assert 100 * (mine - true).norm() < (other - true).norm()
 
 
-def test_threads_do_not_change_a_bit():
-    modal = everything("complex", 20, 500, 40, 6)
-    threads, runs = torch.get_num_threads(), []
-    try:
-        for count in (1, 2, 3):
-            torch.set_num_threads(count)
-            runs.append(results(modal_fused, modal))
-    finally:
-        torch.set_num_threads(threads)
-    for run in runs[1:]:
-        assert all(torch.equal(one, other) for one, other in zip(run, runs[0], strict=True))
-
-
-def test_threads_of_python_run_at_once():
-    scans = [everything(kind, 4, 200, 20, 4) for kind in KINDS for _ in range(4)]
-    truth = [results(modal_fused, modal) for modal in scans]
-    with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda modal: results(modal_fused, modal), scans))
-    for run, true in zip(found, truth, strict=True):
-        assert all(torch.equal(one, other) for one, other in zip(run, true, strict=True))
-
-
 def test_strided_and_conjugated_arguments():
     modal = everything("shared", 2, 9, 4, 3)
     strided = modal._replace(
@@ -224,43 +194,6 @@ def test_strided_and_conjugated_arguments():
     )
     for ours, truth in zip(results(modal_fused, strided), results(modal_fused, modal), strict=True):
         torch.testing.assert_close(ours, truth, rtol=0, atol=0)
-
-
-INSTRUCTIONS = """
-import sys, torch
-from tests.dynamics.kernels import test_fused as tests
-torch.manual_seed(0)
-for kind in tests.KINDS:
-    tests.equal(tests.everything(kind, 2, 70, 17, 3))
-    tests.equal(tests.scan(kind, 2, 70, 17, 3))
-    tests.equal(tests.scan(kind, 2, 70, 17, 3, alpha=0.5))
-print(tests.native.library().tsssm_lanes(4))
-"""
-
-
-@pytest.mark.parametrize("instructions", ["baseline", "avx2", "avx512"])
-def test_every_set_of_instructions(instructions: str):
-    environment = {**os.environ, "TSSSM_ISA": instructions, "PYTHONPATH": os.getcwd()}
-    done = subprocess.run(
-        [sys.executable, "-c", INSTRUCTIONS], env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    # a machine without a set runs the next smaller one
-    assert int(done.stdout) <= {"baseline": 4, "avx2": 8, "avx512": 16}[instructions]
-
-
-def test_without_a_compiler_it_says_so_once(
-    monkeypatch: pytest.MonkeyPatch, tmp_path, caplog: pytest.LogCaptureFixture
-):
-    monkeypatch.setattr(native, "__file__", str(tmp_path / "native.py"))
-    native.library.cache_clear()
-    try:
-        with caplog.at_level(logging.WARNING, "tsssm"):
-            assert native.library() is None
-            assert native.library() is None
-    finally:
-        native.library.cache_clear()
-    assert [record.message.split(",")[0] for record in caplog.records] == ["tsssm runs without its compiled kernels"]
 
 
 @pytest.mark.parametrize(
@@ -283,32 +216,6 @@ def test_what_does_not_fit_is_refused(change: dict[str, Tensor]):
 def test_complex_inputs_of_real_modes_are_refused():
     with pytest.raises(ValueError, match="precision of its rates"):
         modal_fused(scan("real", 2, 5, 3, 2)._replace(hold=torch.zeros(2, 5, 3, dtype=torch.complex128)))
-
-
-def test_other_processes_agree():
-    """Those of joblib, and forks, which do not inherit the threads that have run here."""
-    modal = everything("complex", 20, 500, 40, 6)
-    threads = torch.get_num_threads()
-    fork = multiprocessing.get_context("fork")
-    try:
-        torch.set_num_threads(2)
-        truth = results(modal_fused, modal)
-        runs = Parallel(n_jobs=2)(delayed(results)(modal_fused, modal) for _ in range(2))
-        child = fork.Process(target=_agree_or_exit, args=(modal, truth))
-        child.start()
-        child.join(60)
-        assert child.exitcode == 0
-    finally:
-        torch.set_num_threads(threads)
-    for run in runs:
-        assert all(torch.equal(one, other) for one, other in zip(run, truth, strict=True))
-
-
-def _agree_or_exit(modal: Modal, truth: list[Tensor]) -> None:
-    # as torch's own data loaders do: its threads hang in a fork
-    torch.set_num_threads(1)
-    same = all(torch.equal(one, other) for one, other in zip(results(modal_fused, modal), truth, strict=True))
-    os._exit(0 if same else 1)
 
 
 def test_negated_views():
