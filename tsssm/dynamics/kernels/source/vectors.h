@@ -118,13 +118,28 @@ INLINE V NAME(slope_of_exp2)(V f) {
   return p;
 }
 
+/* x, but no further than the exponents of R reach; NaN stays NaN. */
+INLINE V NAME(within)(V x) {
+#if defined(__x86_64__) && BYTES == 64 && DOUBLE
+  return (V)_mm512_min_pd((__m512d)all(MOST), _mm512_max_pd((__m512d)all(LEAST), (__m512d)x));
+#elif defined(__x86_64__) && BYTES == 64
+  return (V)_mm512_min_ps((__m512)all(MOST), _mm512_max_ps((__m512)all(LEAST), (__m512)x));
+#elif defined(__x86_64__) && BYTES == 32 && DOUBLE
+  return (V)_mm256_min_pd((__m256d)all(MOST), _mm256_max_pd((__m256d)all(LEAST), (__m256d)x));
+#elif defined(__x86_64__) && BYTES == 32
+  return (V)_mm256_min_ps((__m256)all(MOST), _mm256_max_ps((__m256)all(LEAST), (__m256)x));
+#else
+  x = NAME(pick)(x < all(LEAST), all(LEAST), x);
+  return NAME(pick)(x > all(MOST), all(MOST), x);
+#endif
+}
+
 /* 2^x - 1, and 2^x beside it; NEAR says that |x| <= 1/2. */
 INLINE V NAME(exp2m1_of)(V x, V *exp, const int NEAR) {
   V less_one;
   if (NEAR) less_one = NAME(slope_of_exp2)(x) * x;
   else {
-    x = NAME(pick)(x < all(LEAST), all(LEAST), x);
-    x = NAME(pick)(x > all(MOST), all(MOST), x);
+    x = NAME(within)(x);
     /* adding 1.5 * 2^EXPONENT rounds to an integer and leaves it in the low bits, from where it moves to the exponent */
     V shifted = x + all(ROUND), f = x - (shifted - all(ROUND));
     V scale = (V)(((I)shifted << EXPONENT) + (I)all(1));
