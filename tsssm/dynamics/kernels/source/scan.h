@@ -122,20 +122,21 @@ INLINE void NAME(retreat)(Block *b, int64_t n, const int AT, const int CM, const
       const R *before = b->trace + (k * AT + j) * TWO;
       V p = load(before), pi = CM ? load(before + W) : all(0), mr = load(m[j] + at), mi = CM ? load(m[j] + at + W) : all(0);
       V s = p + u, si = CR ? pi + ui : pi;
-      V x = z->x, xi = z->xi, G = w[j] * g, Gi = all(0);
+      V x = z->x, xi = z->xi, G = z->adj, Gi = CM ? z->adji : all(0);
       if (silent) {
         /* a silent row moves a copy of the state that nobody else sees */
         V step = mr * s;
         if (CM) { step -= mi * si; xi = pi + (mr * si + mi * s); }
         x = p + step;
+        G = Gi = all(0);
       }
+      G += w[j] * g;
       z->g_weight += g * x;
-      if (CM) { z->g_weighti -= g * xi; Gi = -wi[j] * g; }
+      if (CM) { z->g_weighti -= g * xi; Gi -= wi[j] * g; }
       if (CR) {
         z->g_weight += gi * xi; z->g_weighti += gi * x;
         G += wi[j] * gi; Gi += w[j] * gi;
       }
-      if (!silent) { G += z->adj; if (CM) Gi += z->adji; }
       V t = mr * G, ti = all(0);
       if (CM) { t += mi * Gi; ti = mr * Gi - mi * G; }
       gu += t;
