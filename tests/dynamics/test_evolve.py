@@ -516,3 +516,16 @@ def test_mixed_precision_is_promoted(kind: str, lower: str):
     u = u.to(torch.complex64 if u.is_complex() else torch.float32) if lower == "inputs" else u
     y, _ = evolve(A, ZeroOrderHold(), dt.float() if lower == "gaps" else dt, u, None, None, READ[kind])
     torch.testing.assert_close(y, truth, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.usefixtures("engine")
+def test_real_modes_with_complex_inputs_or_readouts():
+    A, dt = Diagonal(-torch.rand(N, dtype=torch.float64) - 0.1), gaps(2, 9)
+    u = torch.randn(2, 9, N, dtype=torch.complex128)
+    for C in (None, READ["s5"]):
+        equal_runs(
+            evolve(A, ZeroOrderHold(), dt, u, None, None, C), evolve_loop(A, ZeroOrderHold(), dt, u, None, None, C)
+        )
+    A, u = Diagonal(-torch.rand(H, N, dtype=torch.float64) - 0.1), torch.randn(2, 9, H, 1, dtype=torch.float64)
+    ours, truth = (form(A, ZeroOrderHold(), dt, u, None, None, READ["s4d"]) for form in (evolve, evolve_loop))
+    equal_runs(ours, truth)

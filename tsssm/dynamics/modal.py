@@ -64,13 +64,13 @@ def modal_run(
     real = torch.promote_types(rates.dtype, inputs.dtype).to_real()
     if real not in SLOWEST or (held and float(rates.detach().abs().min()) < SLOWEST[real]):
         return None
-    rates = rates.to(torch.promote_types(rates.dtype, real))
+    rates = rates.to(torch.promote_types(rates.dtype, inputs.dtype))
     together = keeps_no_states(A, rows.u, C)
     b, l = rows.gap.shape[:2]
     # modes of a channel are read out together; otherwise each mode is a channel of its own, and its state the output
     if together:
         rate, inputs = rates.flatten(0, -2), inputs.to(real).reshape(b, l, -1)
-        weight = C.to(rate.dtype).reshape(rate.shape)
+        weight = (C if rate.is_complex() else C.real).to(rate.dtype).reshape(rate.shape)
     else:
         rate = rates.reshape(-1, 1)
         inputs = inputs.to(rate.dtype).expand(*inputs.shape[:-1], rates.shape[-1]).reshape(b, l, -1)

@@ -21,9 +21,9 @@ class Step(NamedTuple):
 
 
 class ModalInputs(NamedTuple):
-    """How a rule's inputs enter a modal scan (`dynamics.kernels.loop`): held, x1 = x0 + m x0 + (m / rate) inputs, or else as
+    """How a rule's inputs enter a modal scan (`dynamics.kernels.loop`).
 
-    impulses, x1 = x0 + m x0 + inputs; m = e^z - 1, or z / (1 - alpha z).
+    Held, x1 = x0 + m x0 + (m / rate) inputs, or as impulses, x1 = x0 + m x0 + inputs; m = e^z - 1, or z / (1 - alpha z).
     """
 
     inputs: Tensor

@@ -55,8 +55,9 @@ typedef struct {
 } Selective;
 
 /* Arguments of a recurrence; recurrence.py has the same fields. Rows lie as (batch, rows, outer, inner), counted in numbers
-   of the called type, of which a complex one is two; so are starts, without rows. Factors have
-   strides of their own between batch entries and between rows; the `outer` parts of a row share them. Absent pointers are null: start, and of the gradients g_a and g_start. */
+   of the called type, of which a complex one is two; so are starts, without rows. Factors have strides of their own between
+   batch entries and between rows; the `outer` parts of a row share them. Absent pointers are null: start, and of the
+   gradients g_a and g_start. */
 typedef struct {
   const void *a, *b, *start;
   void *x;
