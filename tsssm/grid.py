@@ -65,6 +65,11 @@ class Grid:
         """Whether any row is padding."""
         return not bool(self.valid.all())
 
+    @cached_property
+    def single(self) -> bool:
+        """Whether every row of the batch is one series from end to end, without padding."""
+        return not self.padded and bool(self.reset[:, 0].all()) and not bool(self.reset[:, 1:].any())
+
     def quiet(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """Features (b, l, d) as input of a run, and the mask `active` that the run needs, None if it needs none.
 
