@@ -19,7 +19,8 @@ from tsssm.demo.page import Table
 from tsssm.heads import Label
 from tsssm.layers import S5, Recipe, Stack
 from tsssm.models import FullRows, SequenceModel
-from tsssm.training.loop import Average, bucketed, clip_gradients, parameter_groups
+from tsssm.training.loop import bucketed
+from tsssm.training.weights import Average, Weights, parameter_groups
 
 EPOCHS, SIZE = 30, 16
 
@@ -37,9 +38,9 @@ def measure(panel: Panel) -> dict[str, float]:
     torch.manual_seed(0)
     stack = Stack(64, Recipe(S5), depth=2, dropout=0.0)
     model = SequenceModel(FullRows(1, 64), stack, Label(64, torch.ones(2)))
-    average = Average(model)
-    optimizer = torch.optim.AdamW(parameter_groups(model, 0.004, 0.02), fused=True)
-    weights = list(model.parameters())
+    weights = Weights(parameter_groups(model, 0.004, 0.02))
+    average = Average(weights)
+    optimizer = torch.optim.AdamW(weights.groups, fused=True)
     spent: dict[str, list[float]] = {}
 
     def timed(part: str, work: Callable[[], Any]) -> Any:
@@ -53,10 +54,10 @@ def measure(panel: Panel) -> dict[str, float]:
             batch = timed("cut a batch", lambda part=part: source.batch(show_all(source, part)))
             loss = timed("forward", lambda batch=batch: model.loss(batch))
             timed("backward", loss.backward)
-            timed("clip gradients", lambda: clip_gradients(weights, 1.0))
+            timed("gather gradients", lambda: weights.gather(1.0))
             timed("AdamW", optimizer.step)
+            timed("copy weights", weights.scatter)
             timed("average weights", lambda: average.update(100))
-            optimizer.zero_grad(set_to_none=True)
     return {part: float(np.median(times)) for part, times in spent.items()}
 
 

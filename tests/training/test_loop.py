@@ -20,7 +20,8 @@ from tsssm.heads import Label
 from tsssm.layers import S5, Bidirectional, Recipe, Stack
 from tsssm.models.base import Model
 from tsssm.training import History, Training
-from tsssm.training.loop import bucketed, parameter_groups, schedule
+from tsssm.training.loop import bucketed, schedule
+from tsssm.training.weights import Average, Weights, parameter_groups
 
 N = 24
 
@@ -278,3 +279,52 @@ def test_no_warning_and_no_output_in_a_quiet_fit(capsys: pytest.CaptureFixture[s
         warnings.simplefilter("error")
         fitted(Training(epochs=1, batch_size=8))
     assert capsys.readouterr() == ("", "")
+
+
+def test_steps_on_weights_end_to_end_are_those_on_each_of_them() -> None:
+    source, largest = source_of(), 0.05
+    batch = source.batch(show_all(source, np.arange(N))).to("cpu", torch.float64)
+    ends = []
+    for together in (False, True):
+        torch.manual_seed(0)
+        model = Lines(dropout=0.0).double()
+        model.lift.bias.requires_grad_(False)
+        groups = parameter_groups(model, 0.01, 0.1)
+        weights = Weights(groups)
+        optimizer = torch.optim.AdamW(weights.groups if together else groups, fused=True)
+        for _ in range(5):
+            model.loss(batch).backward()
+            if together:
+                norm = weights.gather(largest)
+            else:
+                norm = float(nn.utils.clip_grad_norm_(model.parameters(), largest))
+            optimizer.step()
+            if together:
+                weights.scatter()
+            optimizer.zero_grad()
+        ends.append((torch.tensor(norm), *(p.detach() for p in model.parameters())))
+    for mine, theirs in zip(*ends, strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+def test_weights_that_no_loss_reaches_get_no_gradient() -> None:
+    model = nn.ModuleList([nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False)])
+    weights = Weights(parameter_groups(model, 0.1, 0.0))
+    model[0](torch.ones(1, 2)).sum().backward()
+    assert weights.gather(100.0) == pytest.approx(2.0)
+    assert weights.flat[0].grad.tolist() == [1.0] * 4 + [0.0] * 4
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_averages_are_swapped_in_and_out_of_the_model() -> None:
+    model = nn.Linear(1, 1, bias=False)
+    weights = Weights(parameter_groups(model, 0.1, 0.0))
+    average, first = Average(weights), model.weight.item()
+    with torch.no_grad():
+        weights.flat[0] += 1.0
+    weights.scatter()
+    average.update(0)
+    assert model.weight.item() == pytest.approx(first + 1.0)
+    with average.swapped():
+        assert model.weight.item() == pytest.approx(first + 0.9)
+    assert model.weight.item() == pytest.approx(first + 1.0)

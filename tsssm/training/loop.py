@@ -5,20 +5,19 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
-from torch import Tensor, nn
 
-from tsssm.data.batch import Source
+from tsssm.data.batch import Batch, Source
 from tsssm.data.tasks import Task
 from tsssm.errors import NonFiniteLossError, explain
-from tsssm.layers.base import Layer
 from tsssm.models.base import Model
 from tsssm.training.progress import Progress
+from tsssm.training.weights import Average, Weights, parameter_groups, snapshot
 
 INTERRUPTED = "interrupted"
 
@@ -91,9 +90,10 @@ class Training:
             Where the loss is not finite; the model is left with its last good weights.
         """
         rng = np.random.default_rng(self.random_state)
-        model.to(self.device)
-        average = Average(model)
-        optimizer = torch.optim.AdamW(parameter_groups(model, self.lr, self.weight_decay), fused=True)
+        model.to(self.device).zero_grad(set_to_none=True)
+        weights = Weights(parameter_groups(model, self.lr, self.weight_decay))
+        average = Average(weights)
+        optimizer = torch.optim.AdamW(weights.groups, fused=True)
         tops = [group["lr"] for group in optimizer.param_groups]
         history, best = History(), None
         steps = max(1, self.epochs * len(list(self._batches(train, np.random.default_rng(0)))))
@@ -106,7 +106,7 @@ class Training:
                 for series in self._batches(train, rng):
                     for group, top in zip(optimizer.param_groups, tops, strict=True):
                         group["lr"] = top * schedule(min(1.0, done / steps))
-                    losses.append(self._step(model, optimizer, train[0].batch(task(train[0], series, rng))))
+                    losses.append(self._step(model, weights, optimizer, train[0].batch(task(train[0], series, rng))))
                     average.update(done)
                     done += 1
                 history.train.append(float(np.mean(losses)) if losses else math.nan)
@@ -133,13 +133,12 @@ class Training:
             model.eval()
         return history
 
-    def _step(self, model: Model, optimizer: torch.optim.Optimizer, batch) -> float:
-        optimizer.zero_grad(set_to_none=True)
+    def _step(self, model: Model, weights: Weights, optimizer: torch.optim.Optimizer, batch: Batch) -> float:
         with precision(self.device):
             loss = model.loss(batch.to(self.device) if self.device != "cpu" else batch)
         loss.backward()
         value = float(loss.detach())
-        norm = clip_gradients([p for group in optimizer.param_groups for p in group["params"]], self.clip)
+        norm = weights.gather(self.clip)
         if not (math.isfinite(value) and math.isfinite(norm)):
             raise NonFiniteLossError(
                 explain(
@@ -149,6 +148,7 @@ class Training:
                 )
             )
         optimizer.step()
+        weights.scatter()
         return value
 
     @torch.no_grad()
@@ -192,71 +192,6 @@ def schedule(done: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (done - warm) / (1 - warm))) * 0.99 + 0.01
 
 
-def parameter_groups(model: Model, lr: float, weight_decay: float) -> list[dict]:
-    """Matrices with weight decay; biases and norms without; time scales at their own rate without (S5, S4D)."""
-    slow = set()
-    for module in model.modules():
-        if isinstance(module, Layer):
-            slow.update(id(getattr(module, name)) for name in module.slow)
-    groups: dict[str, list] = {"slow": [], "free": [], "decayed": []}
-    for parameter in model.parameters():
-        kind = "slow" if id(parameter) in slow else "decayed" if parameter.dim() > 1 else "free"
-        groups[kind].append(parameter)
-    settings = {"slow": (min(lr, 0.003), 0.0), "free": (lr, 0.0), "decayed": (lr, weight_decay)}
-    return [
-        {"params": groups[kind], "lr": rate, "weight_decay": decay}
-        for kind, (rate, decay) in settings.items()
-        if groups[kind]
-    ]
-
-
-def clip_gradients(parameters: list[Tensor], largest: float) -> float:
-    """Scale the gradients down to this norm where theirs is larger; returns theirs.
-
-    torch's own function costs three times as much, mostly for sorting tensors by device.
-    """
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    norm = float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients))))
-    if norm > largest:
-        torch._foreach_mul_(gradients, largest / norm)
-    return norm
-
-
 def precision(device: str):
     """bfloat16 for the matrix products on CUDA; the dynamics stay in float32."""
     return torch.autocast("cuda", torch.bfloat16) if device.startswith("cuda") else nullcontext()
-
-
-def snapshot(model: nn.Module) -> dict:
-    """A copy of all weights."""
-    return {name: value.detach().clone() for name, value in model.state_dict().items()}
-
-
-class Average:
-    """Exponential average of a model's weights over its last steps, shorter at the start of training."""
-
-    decay = 0.99
-
-    def __init__(self, model: nn.Module):
-        # detached views share the memory of the weights, and cost nothing at each step
-        self.live = [p.detach() for p in model.parameters()]
-        self.average = [p.clone() for p in self.live]
-
-    def update(self, step: int) -> None:
-        """Take in the weights after a step."""
-        keep = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(self.average, self.live, 1 - keep)
-
-    def store(self) -> None:
-        """Write the average into the model."""
-        torch._foreach_copy_(self.live, self.average)
-
-    @contextmanager
-    def swapped(self) -> Iterator[None]:
-        """A context in which the model has the averaged weights."""
-        own = [p.clone() for p in self.live]
-        self.store()
-        try:
-            yield
-        finally:
-            torch._foreach_copy_(self.live, own)
