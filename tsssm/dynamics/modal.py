@@ -22,8 +22,8 @@ def read(states: Tensor, C: Tensor | None) -> Tensor:
         return states
     if states.is_complex():
         # as real numbers: two real products are faster than the complex one whose imaginary part is thrown away
+        C = torch.view_as_real(C.to(states.dtype).conj().resolve_conj())
         states = torch.view_as_real(states)
-        C = torch.stack([C.real, -C.imag if C.is_complex() else torch.zeros_like(C)], -1)
         if states.dim() > 4:
             return torch.einsum("...nc,...nc->...", states, C)
         return states.flatten(-2) @ C.flatten(-2).T

@@ -71,7 +71,7 @@ class S4D(Layer):
 
     def forward(self, x: Tensor, grid: Grid, state: State | None = None) -> tuple[Tensor, State]:
         step = self.log_timescale.clamp(-14, 4.6).exp().unsqueeze(-1)
-        A = Diagonal(torch.complex(-self.log_decay.exp() * step, self.frequency * step))
+        A = Diagonal(torch.complex(-self.log_decay.exp(), self.frequency) * step)
         C = 2 * torch.view_as_complex(self.C) * step
 
         u, active = grid.quiet(x)

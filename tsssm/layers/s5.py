@@ -86,7 +86,7 @@ class S5(Layer):
 
     def forward(self, x: Tensor, grid: Grid, state: State | None = None) -> tuple[Tensor, State]:
         step = self.log_timescale.clamp(-14, 4.6).exp()
-        A = Diagonal(torch.complex(-self.log_decay.exp() * step, self.frequency * step))
+        A = Diagonal(torch.complex(-self.log_decay.exp(), self.frequency) * step)
         # (pairs, d_model, 2) as one real matrix: complex inputs come out of a real product
         B = (self.B * step[:, None, None]).permute(1, 0, 2).flatten(1)
         u, active = grid.quiet(x)
