@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -165,20 +166,21 @@ class Source:
         place, shape, starts = lay_out(counts)
         index, where = torch.from_numpy(rows), torch.from_numpy(place)
         mask = torch.from_numpy(shown)
+        spread = partial(_spread, where=None if (counts == shape[1]).all() else where, shape=shape)
         values = self.values.index_select(0, index)
         order = np.argsort(starts)
         series = torch.from_numpy(question.series[order])
         asked = None if wanted is None else torch.from_numpy(wanted)
         return Batch(
             # values are 0 where nothing was observed: only what is hidden has to go
-            values=_spread(values if question.hidden is None else values * mask, where, shape),
-            observed=_spread(mask, where, shape),
+            values=spread(values if question.hidden is None else values * mask),
+            observed=spread(mask),
             grid=self._grid(rows, counts, place, shape, shown.any(1)),
-            target=None if asked is None else _spread(self.target[index] * asked, where, shape),
-            wanted=None if asked is None else _spread(asked, where, shape),
+            target=None if asked is None else spread(self.target[index] * asked),
+            wanted=None if asked is None else spread(asked),
             static=self.static[series],
             label=None if self.label is None else self.label[series],
-            calendar=None if self.calendar is None else _spread(self.calendar[index], where, shape),
+            calendar=None if self.calendar is None else spread(self.calendar[index]),
             order=torch.from_numpy(order),
             rows=index,
             place=where,
@@ -227,9 +229,9 @@ def lay_out(counts: np.ndarray) -> tuple[np.ndarray, tuple[int, int], np.ndarray
     return np.repeat(starts - ends + counts, counts) + np.arange(ends[-1]), (used, width), starts
 
 
-def _spread(rows: Tensor, where: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Rows (r, c) at their flat places in a batch (b, l, c), zero elsewhere."""
-    if len(rows) == shape[0] * shape[1] and bool((where == torch.arange(len(where))).all()):
+def _spread(rows: Tensor, where: Tensor | None, shape: tuple[int, int]) -> Tensor:
+    """Rows (r, c) at their flat places in a batch (b, l, c), zero elsewhere; None where they fill it in order."""
+    if where is None:
         return rows.view(*shape, -1)
     out = rows.new_zeros(shape[0] * shape[1], rows.shape[1])
     out[where] = rows
