@@ -11,7 +11,7 @@ import pytest
 
 from tsssm import SSMClassifier, SSMForecaster, SSMImputer, SSMRegressor, SSMSequenceRegressor
 from tsssm.data import Panel
-from tsssm.estimators import Estimator
+from tsssm.estimators import PanelEstimator
 
 QUICK = {"epochs": 2, "d_model": 8, "depth": 1, "members": 1, "random_state": 0}
 
@@ -33,9 +33,9 @@ def ragged(n: int = 24, random_state: int = 0) -> Panel:
 class Case:
     """How to make an estimator, give it a target, and read its answers as one array per series."""
 
-    make: Callable[[], Estimator]
+    make: Callable[[], PanelEstimator]
     target: Callable[[Panel], Any]
-    answers: Callable[[Estimator, Panel, float], list[np.ndarray]]
+    answers: Callable[[PanelEstimator, Panel, float], list[np.ndarray]]
 
 
 def _labels(panel: Panel) -> np.ndarray:
@@ -80,7 +80,7 @@ CASES: dict[str, Case] = {
 }
 
 
-def case_of(kind: type[Estimator]) -> Case:
+def case_of(kind: type[PanelEstimator]) -> Case:
     """The case of an estimator; a new one without an entry here fails with a word on what to do."""
     if kind.__name__ not in CASES:
         pytest.fail(f"{kind.__name__} has no case yet: add one to tests/conformance/estimators.py")

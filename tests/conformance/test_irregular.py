@@ -10,9 +10,9 @@ import pytest
 from tests.conformance.estimators import case_of, ragged
 from tests.conformance.kinds import finals
 from tsssm.data import Panel
-from tsssm.estimators import Estimator
+from tsssm.estimators import PanelEstimator
 
-KINDS = finals(Estimator, "tsssm.estimators")
+KINDS = finals(PanelEstimator, "tsssm.estimators")
 CLOSE = {"rtol": 1e-6, "atol": 1e-8}
 
 

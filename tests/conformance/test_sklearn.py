@@ -7,16 +7,16 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from tests.conformance.estimators import case_of
 from tests.conformance.kinds import finals
-from tsssm.estimators import Estimator
+from tsssm.estimators import Estimator, PanelEstimator
 
 
-def learning(estimator: Estimator) -> Estimator:
-    """Settings under which an estimator learns the checks' toy labels, where it has labels to learn."""
-    if is_classifier(estimator) or is_regressor(estimator):
+def learning(estimator: PanelEstimator) -> PanelEstimator:
+    """Settings under which training learns the checks' toy labels, where it has labels to learn."""
+    if isinstance(estimator, Estimator) and (is_classifier(estimator) or is_regressor(estimator)):
         return estimator.set_params(epochs=20, lr=0.02, dropout=0.0)
     return estimator
 
 
-@parametrize_with_checks([learning(case_of(kind).make()) for kind in finals(Estimator, "tsssm.estimators")])
+@parametrize_with_checks([learning(case_of(kind).make()) for kind in finals(PanelEstimator, "tsssm.estimators")])
 def test_scikit_learn(estimator, check):
     check(estimator)

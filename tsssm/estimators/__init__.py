@@ -2,9 +2,18 @@
 
 from tsssm.estimators.base import Estimator
 from tsssm.estimators.classifier import SSMClassifier
+from tsssm.estimators.door import PanelEstimator
 from tsssm.estimators.forecaster import SSMForecaster
 from tsssm.estimators.imputer import SSMImputer
 from tsssm.estimators.regressor import SSMRegressor
 from tsssm.estimators.sequence_regressor import SSMSequenceRegressor
 
-__all__ = ["Estimator", "SSMClassifier", "SSMForecaster", "SSMImputer", "SSMRegressor", "SSMSequenceRegressor"]
+__all__ = [
+    "Estimator",
+    "PanelEstimator",
+    "SSMClassifier",
+    "SSMForecaster",
+    "SSMImputer",
+    "SSMRegressor",
+    "SSMSequenceRegressor",
+]

@@ -1,23 +1,19 @@
-"""Estimator: what all estimators share - the door for data, the fit, the batches of a prediction."""
+"""Estimator: what all trained estimators share - what their fit learns, and the batches of a prediction."""
 
 from __future__ import annotations
 
 import copy
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
-import pandas as pd
 import torch
-from sklearn.base import BaseEstimator
-from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval
-from sklearn.utils.validation import check_is_fitted, validate_data
 
-from tsssm.data import Batch, Panel, Question, Scaling, Source, as_panel
-from tsssm.errors import explain
+from tsssm.data import Batch, Panel, Question, Scaling, Source
+from tsssm.estimators.door import PanelEstimator
 from tsssm.estimators.members import Plan, pick_device, train_members
 from tsssm.estimators.recipes import as_recipe
 from tsssm.layers import Bidirectional, Layer, Recipe, Stack
@@ -27,8 +23,8 @@ from tsssm.models import Embed, FullRows, PartialRows
 ROWS_AT_ONCE = 20_000
 
 
-class Estimator(BaseEstimator, ABC):
-    """Base of the estimators: `fit` is written once, a kind of question supplies its plan and its `predict`.
+class Estimator(PanelEstimator):
+    """Base of the estimators that train models: a kind of question supplies its plan and its `predict`.
 
     Parameters of the constructor are those of the concrete estimators; every one of them has `layer`, `d_model`,
     `depth`, `dropout`, `epochs`, `lr`, `batch_size`, `members`, `warm_start`, `n_jobs`, `device`, `random_state` and
@@ -67,50 +63,12 @@ class Estimator(BaseEstimator, ABC):
     def _plan(self, panel: Panel, y: Any) -> Plan:
         """Learn what the question needs from the training panel, and say what is to be trained."""
 
-    def fit(self, X: Any, y: Any = None) -> Estimator:
-        """Fit to a panel.
+    def _goes_on(self) -> bool:
+        return self.warm_start and "models_" in vars(self)
 
-        Parameters
-        ----------
-        X : Panel or what `as_panel` takes
-            n series.
-        y : array-like or Panel, optional
-            What is to be predicted, where that is not in X.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError, TypeError
-            Where the data or a parameter cannot be used. The estimator is left as it was.
-        NonFiniteLossError
-            Where training diverges.
-        """
-        before = dict(vars(self))
-        try:
-            self._learn(X, y)
-        except BaseException:
-            vars(self).clear()
-            vars(self).update(before)
-            raise
-        return self
-
-    def _learn(self, X: Any, y: Any) -> None:
-        self._validate_params()
-        again = self.warm_start and "models_" in vars(self)
-        panel = self._panel(X, reset=not again)
-        if not np.isfinite(panel.values).any():
-            raise ValueError(
-                explain(
-                    "X must hold observed values",
-                    f"all {panel.values.size} entries of {len(panel)} series are NaN",
-                    "Check the channels, and that values and times were joined",
-                )
-            )
+    def _learn_panel(self, panel: Panel, y: Any) -> None:
+        again = self._goes_on()
         if not again:
-            self.clock_kind_ = panel.clock.kind
             self.time_scale_ = median_gap(panel)
             self.scaling_ = Scaling.fit(panel, self._soft_limit())
         plan = self._plan(panel, y)
@@ -135,54 +93,6 @@ class Estimator(BaseEstimator, ABC):
             kind = FullRows
         return lambda: kind(channels, d_model, dropout)
 
-    def _panel(self, X: Any, reset: bool = False) -> Panel:
-        """The panel of X, checked against the one fitted to."""
-        if not isinstance(X, Panel):
-            panel = as_panel(X)
-            if is_table(X):
-                # scikit-learn's own contract for tables: names and number of columns, which are times here
-                validate_data(self, X, reset=reset, skip_check_array=True)
-        else:
-            panel = X
-        if len(panel) == 0:
-            raise ValueError(
-                explain("X must hold at least one series", "Found array with 0 sample(s)", "Pass a panel with series")
-            )
-        if reset:
-            self.channels_ = panel.channels
-            if not is_table(X):
-                self.n_features_in_ = panel.shape[1]
-            return panel
-        if panel.channels != self.channels_:
-            panel = self._matched(panel)
-        if panel.clock.kind != self.clock_kind_:
-            raise ValueError(
-                explain(
-                    f"times must be of the kind fitted to, {self.clock_kind_}",
-                    f"a panel with {panel.clock.kind} times came",
-                    "Convert the time column before making the panel",
-                )
-            )
-        return panel
-
-    def _fitted_panel(self, X: Any) -> Panel:
-        """The panel of X for a prediction; raises NotFittedError before anything else."""
-        check_is_fitted(self, "models_")
-        return self._panel(X)
-
-    def _matched(self, panel: Panel) -> Panel:
-        """The panel with its channels in the order fitted to."""
-        missing = [name for name in self.channels_ if name not in panel.channels]
-        if missing:
-            raise ValueError(
-                explain(
-                    f"X must have the {len(self.channels_)} channels fitted to",
-                    f"{len(panel.channels)} came, and {', '.join(map(repr, missing[:5]))} is missing",
-                    "Name the channels as in training; a channel without any observation may be all NaN",
-                )
-            )
-        return panel.select(list(self.channels_))
-
     def _answers(
         self, source: Source, questions: Callable[[np.ndarray], Question]
     ) -> Iterator[tuple[np.ndarray, Batch, dict[str, np.ndarray]]]:
@@ -200,12 +110,6 @@ class Estimator(BaseEstimator, ABC):
                 answers = [model.predict(batch) for model in models]
             mean = {name: torch.stack([a[name] for a in answers]).mean(0).cpu().numpy() for name in answers[0]}
             yield question.series[batch.order.cpu().numpy()], batch, mean
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.input_tags.allow_nan = True
-        return tags
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters of the estimator and, where `deep`, those of its layer as ``layer__d_state`` and so on."""
@@ -227,14 +131,6 @@ class Estimator(BaseEstimator, ABC):
             recipe = as_recipe(self.layer)
             self.layer = Recipe(recipe.kind, **recipe.arguments).set_params(**inner)
         return super().set_params(**params)
-
-
-def is_table(X: Any) -> bool:
-    """Whether X is (n, l), one series a row, and not a panel of any other form."""
-    shape = getattr(X, "shape", None)
-    if shape is not None:
-        return len(shape) == 2 and not isinstance(getattr(X, "index", None), pd.MultiIndex)
-    return isinstance(X, list) and np.ndim(X[0]) == 1 and np.isscalar(X[0][0])
 
 
 def median_gap(panel: Panel) -> float:

@@ -119,7 +119,7 @@ class SSMClassifier(ClassifierMixin, Estimator):
     def _plan(self, panel: Panel, y: Any) -> Plan:
         number = self._classes(panel, y)
         weight = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_[number])
-        if not (self.warm_start and "models_" in vars(self)):
+        if not self._goes_on():
             self.covariates_ = Covariates.fit(panel)
         static = self.covariates_.transform(panel)
         source = Source(panel, self.scaling_, self.time_scale_, static, number)
@@ -148,7 +148,7 @@ class SSMClassifier(ClassifierMixin, Estimator):
             assert_all_finite(y, input_name="y")
         check_classification_targets(y)
         classes, number = np.unique(y, return_inverse=True)
-        if self.warm_start and "models_" in vars(self):
+        if self._goes_on():
             unknown = np.setdiff1d(classes, self.classes_)
             if len(unknown):
                 raise ValueError(

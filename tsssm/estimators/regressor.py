@@ -104,7 +104,7 @@ class SSMRegressor(RegressorMixin, Estimator):
 
     def _plan(self, panel: Panel, y: Any) -> Plan:
         target = self._targets(panel, y)
-        if not (self.warm_start and "models_" in vars(self)):
+        if not self._goes_on():
             self.target_center_ = target.mean(0)
             spread = target.std(0)
             self.target_scale_ = np.where(spread > 0, spread, 1.0)

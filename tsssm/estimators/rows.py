@@ -25,7 +25,7 @@ class RowEstimator(Estimator):
 
     def _learn_inputs(self, panel: Panel) -> None:
         """Learn the inputs beside the channels, unless an earlier fit is gone on with."""
-        if not (self.warm_start and "models_" in vars(self)):
+        if not self._goes_on():
             self.calendar_, self.encoder_ = Calendar.fit(panel), StaticEncoder.fit(panel.static)
 
     def _source(self, panel: Panel) -> Source:

@@ -106,7 +106,7 @@ class SSMSequenceRegressor(Estimator):
 
     def _plan(self, panel: Panel, y: Any) -> Plan:
         target = self._targets(panel, y)
-        if not (self.warm_start and "models_" in vars(self)):
+        if not self._goes_on():
             self.target_center_ = np.nanmean(target, axis=0)
             spread = np.nanstd(target, axis=0)
             self.target_scale_ = np.where(spread > 0, spread, 1.0)
