@@ -14,6 +14,7 @@
 #include "trajectory.h"
 #include "selective.h"
 #include "selective_tasks.h"
+#include "bank.h"
 #include "undo.h"
 
 #define NAME(x) PASTE(PASTE(x, double), SET)

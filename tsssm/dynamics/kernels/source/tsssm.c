@@ -19,6 +19,11 @@
 
 enum { CHUNK = 64, MODES_AT_ONCE = 2 };
 
+/* Of the bank: how far it goes at once, and the places behind the shares of a readout, in its float sums (all of them)
+   and in those of doubles (up to SUMS). */
+enum { NODES = 32, ROWS_AT_ONCE = 8, MOST_THRESHOLDS = 16 };
+enum { SQUARE, UPS, LEAN, RUN, SUMS, KEEP = SUMS, LAST, HIGHEST, LOWEST, LONGEST, RECENT };
+
 /* Work below which other threads stay asleep, and how memory is filled before use: tests set both. */
 #ifndef WORTH_THREADS
 #define WORTH_THREADS 400000
@@ -65,6 +70,22 @@ typedef struct {
   void *g_a, *g_b, *g_start;
   int64_t batch, outer, rows, inner, a_batch, a_row, complex, reverse, threads;
 } Recurrence;
+
+/* Arguments of a bank; bank.py has the same fields. Groups are the last axis of everything that has them. What a series
+   left lies in state (series, 2 modes + 1, groups), recent (series, readouts, thresholds + 9, groups) and sums (.. + 4 ..)
+   and is replaced by what it leaves now, unless `closed`; clock (series, 4) is only read, and clock_after written. */
+typedef struct {
+  const double *rate;
+  const float *mix, *readout, *gain, *threshold, *steepness, *values;
+  const double *gap, *step, *unique_steps;
+  const int32_t *parts, *which;
+  const int64_t *offsets;
+  const double *clock;
+  double *clock_after, *sums;
+  float *state, *recent, *pools;
+  int64_t series, channels, groups, modes, readouts, thresholds, unique, nodes, threads, resumed, closed;
+  double fast;
+} Bank;
 
 static void *allocate(size_t size) {
   void *memory = 0;
@@ -158,6 +179,7 @@ int64_t tsssm_unique_double(const double *gap, int64_t rows, int64_t most, int32
 }
 void tsssm_recurrence_float(const Recurrence *of, int backward) { CALL(recurrence_float, of, backward); }
 void tsssm_recurrence_double(const Recurrence *of, int backward) { CALL(recurrence_double, of, backward); }
+int tsssm_bank(const Bank *bank) { CALL(bank_float, bank); }
 #define CAUCHY(R)                                                                                                     \
   void tsssm_cauchy_##R(const R *a, const R *b, const R *w, const R *sin, const R *cos, R *re, R *im, int64_t channels, \
                         int64_t modes, int64_t sums, int64_t points, int threads) {                                   \
