@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -49,22 +50,24 @@ class Resampled(TransformerMixin, BaseEstimator):
 
 
 class Kernels(TransformerMixin, BaseEstimator):
-    """sktime's MiniRocket; its own transformers of sktime 1.2 fail inside pipelines of scikit-learn 1.9.
+    """Random kernels of sktime; its own transformers of sktime 1.2 fail inside pipelines of scikit-learn 1.9.
 
     Parameters
     ----------
+    name : str
+        The class in `sktime.transformations.panel.rocket`.
     random_state : int
         Seed of the kernels.
     """
 
-    def __init__(self, random_state: int = 0):
+    def __init__(self, name: str = "MiniRocketMultivariate", random_state: int = 0):
+        self.name = name
         self.random_state = random_state
 
     def fit(self, X: np.ndarray, y: Any = None) -> Kernels:
         """Draw the kernels."""
-        from sktime.transformations.panel.rocket import MiniRocketMultivariate
-
-        self.kernels_ = MiniRocketMultivariate(random_state=self.random_state).fit(X)
+        rocket = import_module("sktime.transformations.panel.rocket")
+        self.kernels_ = getattr(rocket, self.name)(random_state=self.random_state).fit(X)
         return self
 
     def transform(self, X: np.ndarray) -> np.ndarray:
@@ -84,10 +87,30 @@ def nearest_neighbour(length: int) -> Any:
 
 def minirocket(length: int, random_state: int) -> Any:
     """Give MiniRocket and ridge on resampled series, or None where sktime or its numba is not installed."""
+    return kernels("MiniRocketMultivariate", length, random_state)
+
+
+def multirocket(length: int, random_state: int) -> Any:
+    """Give MultiRocket and ridge on resampled series, or None where sktime or its numba is not installed."""
+    return kernels("MultiRocketMultivariate", length, random_state)
+
+
+def kernels(name: str, length: int, random_state: int) -> Any:
+    """Give kernels of sktime and ridge on resampled series, or None; the longest kernel needs 9 points, 10 of slopes."""
     if find_spec("numba") is None or find_spec("sktime") is None:
         return None
     ridge = RidgeClassifierCV(alphas=np.logspace(-3, 3, 10))
-    return make_pipeline(Resampled(max(length, 9)), Kernels(random_state), StandardScaler(with_mean=False), ridge)
+    resampled = Resampled(max(length, 9 if name.startswith("Mini") else 10))
+    return make_pipeline(resampled, Kernels(name, random_state), StandardScaler(with_mean=False), ridge)
+
+
+def hydra(length: int, random_state: int) -> Any:
+    """Give Hydra, which ends in ridge, on resampled series, or None where aeon is not installed."""
+    if find_spec("aeon") is None:
+        return None
+    from aeon.classification.convolution_based import HydraClassifier
+
+    return make_pipeline(Resampled(max(length, 9)), HydraClassifier(random_state=random_state))
 
 
 def label_rows(random_state: int, n: int) -> dict[str, ClassifierMixin]:

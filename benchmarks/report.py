@@ -13,7 +13,7 @@ import numpy as np
 import tsssm
 from tsssm.demo.page import Table
 
-PACKAGES = ("torch", "scikit-learn", "numpy", "sktime")
+PACKAGES = ("torch", "scikit-learn", "numpy", "sktime", "aeon")
 
 
 def spread(values: Sequence[float], digits: int = 3) -> str:
