@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
+import tsssm
 from benchmarks.baselines import label_rows, timed
 from benchmarks.report import made_with, table
 from tsssm.datasets import load_physionet2012
@@ -21,7 +22,7 @@ LAYERS = ("s5", "s4d", "gru")
 
 def rows(seed: int, n: int, layers: list[str], jobs: int, epochs: int | None) -> dict[str, Any]:
     """Give all models by the name of their row."""
-    plain = label_rows(seed, n)
+    plain = label_rows(seed, n) | {"SSMRidgeClassifier": tsssm.SSMRidgeClassifier(random_state=seed)}
     options = {"random_state": seed, "n_jobs": jobs, "epochs": epochs}
     return plain | {f'SSMClassifier(layer="{layer}")': SSMClassifier(layer=layer, **options) for layer in layers}
 
