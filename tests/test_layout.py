@@ -17,6 +17,7 @@ LEVELS = {
     "heads": 3,
     "models": 4,
     "training": 5,
+    "features": 5,
     "estimators": 6,
     **dict.fromkeys(("sktime", "diagnostics", "plots", "io", "datasets", "demo", "__main__"), 7),
 }

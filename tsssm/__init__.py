@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tsssm import data, datasets, dynamics, estimators, heads, layers, models, plots, training
     from tsssm.data import Panel, as_panel
-    from tsssm.estimators import SSMClassifier, SSMForecaster, SSMImputer, SSMRegressor, SSMSequenceRegressor
+    from tsssm.estimators import (
+        SSMClassifier,
+        SSMFeatures,
+        SSMForecaster,
+        SSMImputer,
+        SSMRegressor,
+        SSMSequenceRegressor,
+    )
     from tsssm.layers.base import Recipe
 
 __version__ = "0.1.0"
@@ -27,6 +34,7 @@ _HOMES = {
     "as_panel": "tsssm.data",
     "Recipe": "tsssm.layers.base",
     "SSMClassifier": "tsssm.estimators",
+    "SSMFeatures": "tsssm.estimators",
     "SSMForecaster": "tsssm.estimators",
     "SSMImputer": "tsssm.estimators",
     "SSMRegressor": "tsssm.estimators",
@@ -39,6 +47,7 @@ __all__ = [
     "Panel",
     "Recipe",
     "SSMClassifier",
+    "SSMFeatures",
     "SSMForecaster",
     "SSMImputer",
     "SSMRegressor",

@@ -3,6 +3,7 @@
 from tsssm.estimators.base import Estimator
 from tsssm.estimators.classifier import SSMClassifier
 from tsssm.estimators.door import PanelEstimator
+from tsssm.estimators.features import SSMFeatures
 from tsssm.estimators.forecaster import SSMForecaster
 from tsssm.estimators.imputer import SSMImputer
 from tsssm.estimators.regressor import SSMRegressor
@@ -12,6 +13,7 @@ __all__ = [
     "Estimator",
     "PanelEstimator",
     "SSMClassifier",
+    "SSMFeatures",
     "SSMForecaster",
     "SSMImputer",
     "SSMRegressor",
