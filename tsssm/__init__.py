@@ -23,6 +23,8 @@ if TYPE_CHECKING:
         SSMForecaster,
         SSMImputer,
         SSMRegressor,
+        SSMRidgeClassifier,
+        SSMRidgeRegressor,
         SSMSequenceRegressor,
     )
     from tsssm.layers.base import Recipe
@@ -38,6 +40,8 @@ _HOMES = {
     "SSMForecaster": "tsssm.estimators",
     "SSMImputer": "tsssm.estimators",
     "SSMRegressor": "tsssm.estimators",
+    "SSMRidgeClassifier": "tsssm.estimators",
+    "SSMRidgeRegressor": "tsssm.estimators",
     "SSMSequenceRegressor": "tsssm.estimators",
 }
 _SUBMODULES = ("data", "datasets", "dynamics", "estimators", "heads", "layers", "models", "plots", "training")
@@ -51,6 +55,8 @@ __all__ = [
     "SSMForecaster",
     "SSMImputer",
     "SSMRegressor",
+    "SSMRidgeClassifier",
+    "SSMRidgeRegressor",
     "SSMSequenceRegressor",
     "__version__",
     "as_panel",

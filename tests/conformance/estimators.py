@@ -9,11 +9,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tsssm import SSMClassifier, SSMForecaster, SSMImputer, SSMRegressor, SSMSequenceRegressor
+from tsssm import (
+    SSMClassifier,
+    SSMFeatures,
+    SSMForecaster,
+    SSMImputer,
+    SSMRegressor,
+    SSMRidgeClassifier,
+    SSMRidgeRegressor,
+    SSMSequenceRegressor,
+)
 from tsssm.data import Panel
 from tsssm.estimators import PanelEstimator
 
 QUICK = {"epochs": 2, "d_model": 8, "depth": 1, "members": 1, "random_state": 0}
+SMALL = {"n_features": 400, "random_state": 0}
 
 
 def ragged(n: int = 24, random_state: int = 0) -> Panel:
@@ -62,6 +72,15 @@ CASES: dict[str, Case] = {
         lambda: SSMClassifier(**QUICK), _labels, lambda est, panel, scale: list(est.predict_proba(panel))
     ),
     "SSMRegressor": Case(lambda: SSMRegressor(**QUICK), _numbers, lambda est, panel, scale: list(est.predict(panel))),
+    "SSMFeatures": Case(
+        lambda: SSMFeatures(**SMALL), lambda panel: None, lambda est, panel, scale: list(est.transform(panel))
+    ),
+    "SSMRidgeClassifier": Case(
+        lambda: SSMRidgeClassifier(**SMALL), _labels, lambda est, panel, scale: list(est.predict_proba(panel))
+    ),
+    "SSMRidgeRegressor": Case(
+        lambda: SSMRidgeRegressor(**SMALL), _numbers, lambda est, panel, scale: list(est.predict(panel))
+    ),
     "SSMSequenceRegressor": Case(
         lambda: SSMSequenceRegressor(**QUICK),
         lambda panel: panel.with_values(np.nan_to_num(panel.values[:, :1]), channels=["y"]),

@@ -7,6 +7,8 @@ from tsssm.estimators.features import SSMFeatures
 from tsssm.estimators.forecaster import SSMForecaster
 from tsssm.estimators.imputer import SSMImputer
 from tsssm.estimators.regressor import SSMRegressor
+from tsssm.estimators.ridge_classifier import SSMRidgeClassifier
+from tsssm.estimators.ridge_regressor import SSMRidgeRegressor
 from tsssm.estimators.sequence_regressor import SSMSequenceRegressor
 
 __all__ = [
@@ -17,5 +19,7 @@ __all__ = [
     "SSMForecaster",
     "SSMImputer",
     "SSMRegressor",
+    "SSMRidgeClassifier",
+    "SSMRidgeRegressor",
     "SSMSequenceRegressor",
 ]

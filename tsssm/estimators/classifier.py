@@ -7,16 +7,14 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from sklearn.base import ClassifierMixin
-from sklearn.utils import assert_all_finite, check_consistent_length, column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_class_weight
-from sklearn.utils.multiclass import check_classification_targets
 
 from tsssm.data import Panel, Source
 from tsssm.data.tasks import show_all
-from tsssm.errors import explain
 from tsssm.estimators.base import Estimator
 from tsssm.estimators.covariates import Covariates
+from tsssm.estimators.labels import class_numbers
 from tsssm.estimators.members import Plan
 from tsssm.heads import Label
 from tsssm.models import SequenceModel
@@ -117,7 +115,7 @@ class SSMClassifier(ClassifierMixin, Estimator):
         self.verbose = verbose
 
     def _plan(self, panel: Panel, y: Any) -> Plan:
-        number = self._classes(panel, y)
+        self.classes_, number = class_numbers(panel, y, self.classes_ if self._goes_on() else None)
         weight = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_[number])
         if not self._goes_on():
             self.covariates_ = Covariates.fit(panel)
@@ -131,44 +129,6 @@ class SSMClassifier(ClassifierMixin, Estimator):
             return SequenceModel(embed(), backbone(), head)
 
         return Plan(make, show_all, source, np.arange(len(panel)), strata=number)
-
-    def _classes(self, panel: Panel, y: Any) -> np.ndarray:
-        """Class numbers of the labels; learns `classes_`."""
-        if y is None:
-            raise ValueError(
-                explain(
-                    "a classifier requires y to be passed, but the target y is None",
-                    "only X came",
-                    "Call fit(X, y) with a label for each series",
-                )
-            )
-        y = column_or_1d(y, warn=True)
-        check_consistent_length(panel, y)
-        if y.dtype.kind == "f":
-            assert_all_finite(y, input_name="y")
-        check_classification_targets(y)
-        classes, number = np.unique(y, return_inverse=True)
-        if self._goes_on():
-            unknown = np.setdiff1d(classes, self.classes_)
-            if len(unknown):
-                raise ValueError(
-                    explain(
-                        f"with warm_start the labels must be among {self.classes_.tolist()}",
-                        f"{unknown.tolist()} came",
-                        "Fit afresh with warm_start=False",
-                    )
-                )
-            return np.searchsorted(self.classes_, y)
-        if len(classes) < 2:
-            raise ValueError(
-                explain(
-                    "a classifier needs at least two classes",
-                    f"all labels are one class, {classes[0]!r}",
-                    "Check the column of labels",
-                )
-            )
-        self.classes_ = classes
-        return number
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probability of each class, (n, classes), in the order of `classes_`.

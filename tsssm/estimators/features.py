@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 from sklearn.base import TransformerMixin
-from sklearn.utils import check_random_state
+from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import Interval
 from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import check_is_fitted
@@ -128,6 +128,11 @@ class SSMFeatures(TransformerMixin, PanelEstimator):
         """Names of the features, with their windows in the user's units of time."""
         check_is_fitted(self, "bank_")
         return names_of(self.table_, self.clock_kind_)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []
+        return tags
 
     def _flat(self, pools: np.ndarray) -> np.ndarray:
         """Pools (n, p, r, g) as columns, group by group."""

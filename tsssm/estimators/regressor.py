@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import RegressorMixin
-from sklearn.utils import Tags, check_array, check_consistent_length
+from sklearn.utils import Tags
 
 from tsssm.data import Panel, Source
 from tsssm.data.tasks import show_all
-from tsssm.errors import explain
 from tsssm.estimators.base import Estimator
 from tsssm.estimators.covariates import Covariates
+from tsssm.estimators.labels import centred, numbers
 from tsssm.estimators.members import Plan
 from tsssm.heads import Value
 from tsssm.models import SequenceModel
@@ -103,11 +103,9 @@ class SSMRegressor(RegressorMixin, Estimator):
         self.verbose = verbose
 
     def _plan(self, panel: Panel, y: Any) -> Plan:
-        target = self._targets(panel, y)
+        target, self._flat = numbers(panel, y)
         if not self._goes_on():
-            self.target_center_ = target.mean(0)
-            spread = target.std(0)
-            self.target_scale_ = np.where(spread > 0, spread, 1.0)
+            self.target_center_, self.target_scale_ = centred(target)
             self.covariates_ = Covariates.fit(panel)
         label = ((target - self.target_center_) / self.target_scale_).astype(np.float32)
         static = self.covariates_.transform(panel)
@@ -119,21 +117,6 @@ class SSMRegressor(RegressorMixin, Estimator):
             return SequenceModel(embed(), backbone(), head)
 
         return Plan(make, show_all, source, np.arange(len(panel)))
-
-    def _targets(self, panel: Panel, y: Any) -> np.ndarray:
-        """Targets as (n, n_out); learns whether they came as one column."""
-        if y is None:
-            raise ValueError(
-                explain(
-                    "a regressor requires y to be passed, but the target y is None",
-                    "only X came",
-                    "Call fit(X, y) with a number for each series",
-                )
-            )
-        y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
-        check_consistent_length(panel, y)
-        self._flat = y.ndim == 1
-        return y.reshape(len(y), -1)
 
     def predict(self, X: Any) -> np.ndarray:
         """Predicted numbers of each series, (n,) or (n, n_out) as in training.

@@ -11,6 +11,7 @@ from tsssm.data import Panel, Source
 from tsssm.data.tasks import ask_target
 from tsssm.errors import explain
 from tsssm.estimators.base import Estimator
+from tsssm.estimators.labels import centred
 from tsssm.estimators.members import Plan
 from tsssm.heads import Gaussian
 from tsssm.heads.rows import LEVELS
@@ -107,9 +108,7 @@ class SSMSequenceRegressor(Estimator):
     def _plan(self, panel: Panel, y: Any) -> Plan:
         target = self._targets(panel, y)
         if not self._goes_on():
-            self.target_center_ = np.nanmean(target, axis=0)
-            spread = np.nanstd(target, axis=0)
-            self.target_scale_ = np.where(spread > 0, spread, 1.0)
+            self.target_center_, self.target_scale_ = centred(target)
         scaled = (target - self.target_center_) / self.target_scale_
         source = Source(panel, self.scaling_, self.time_scale_, target=scaled)
         embed, backbone, d_model = self._embed(source), self._backbone(self.bidirectional), self.d_model
