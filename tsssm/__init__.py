@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tsssm import data, datasets, dynamics, estimators, heads, layers, models, plots, training
+    from tsssm import data, datasets, diagnostics, dynamics, estimators, heads, layers, models, plots, training
     from tsssm.data import Panel, as_panel
     from tsssm.estimators import (
         SSMClassifier,
@@ -44,7 +44,18 @@ _HOMES = {
     "SSMRidgeRegressor": "tsssm.estimators",
     "SSMSequenceRegressor": "tsssm.estimators",
 }
-_SUBMODULES = ("data", "datasets", "dynamics", "estimators", "heads", "layers", "models", "plots", "training")
+_SUBMODULES = (
+    "data",
+    "datasets",
+    "diagnostics",
+    "dynamics",
+    "estimators",
+    "heads",
+    "layers",
+    "models",
+    "plots",
+    "training",
+)
 
 # A literal list, since type checkers and `from tsssm import *` read it; a test compares it with the table above.
 __all__ = [
@@ -62,6 +73,7 @@ __all__ = [
     "as_panel",
     "data",
     "datasets",
+    "diagnostics",
     "dynamics",
     "estimators",
     "heads",

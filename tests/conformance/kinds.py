@@ -54,6 +54,7 @@ LAYERS: dict[str, Callable] = {
     "GRU": lambda kind: kind(WIDTH),
     "S4D": lambda kind: kind(WIDTH, d_state=4, **FAST),
     "S5": lambda kind: kind(WIDTH, d_state=4, blocks=1, **FAST),
+    "Selective": lambda kind: kind(WIDTH, d_state=4, **FAST),
     "Stack": lambda kind: kind(WIDTH, SMALL_S5, depth=2),
 }
 every_layer = every(Layer, "tsssm.layers", "kind")

@@ -9,13 +9,13 @@ from sklearn.model_selection import GridSearchCV
 from tests.conformance.estimators import QUICK, ragged
 from tsssm import Recipe, SSMClassifier
 from tsssm.estimators.recipes import as_recipe, short_names
-from tsssm.layers import GRU, S4D, S5, Stack
+from tsssm.layers import GRU, S4D, S5, Selective, Stack
 
 LABELS = ["a", "b"] * 12
 
 
 def test_short_names_cover_the_public_layers():
-    assert short_names() == {"gru": GRU, "s4d": S4D, "s5": S5}
+    assert short_names() == {"gru": GRU, "s4d": S4D, "s5": S5, "selective": Selective}
 
 
 @pytest.mark.parametrize("layer", ["S5", S5, Recipe(S5)])

@@ -21,6 +21,7 @@ from tsssm.dynamics.fields import Field, StochasticField
 from tsssm.dynamics.matrices import DPLR, Dense, Diagonal, StateMatrix
 from tsssm.dynamics.rows import State
 from tsssm.dynamics.scan import associative_scan, chunked_scan, scan, sequential_scan
+from tsssm.dynamics.selective import evolve_selective, selective_loop
 
 __all__ = [
     "DPLR",
@@ -49,7 +50,9 @@ __all__ = [
     "evolve",
     "evolve_loop",
     "evolve_scan",
+    "evolve_selective",
     "impulse_response",
     "scan",
+    "selective_loop",
     "sequential_scan",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -14,7 +13,7 @@ from tsssm.dynamics.discretization import Discretization, LinearDiscretization
 from tsssm.dynamics.fields import Field
 from tsssm.dynamics.kernels import library
 from tsssm.dynamics.matrices import Diagonal, StateMatrix
-from tsssm.dynamics.modal import has_modal_form, keeps_no_states, modal_run, read
+from tsssm.dynamics.modal import has_modal_form, keeps_no_states, modal_run, read, reads_start
 from tsssm.dynamics.rows import Rows, State, rows_of, state_after
 from tsssm.dynamics.scan import scan
 
@@ -133,7 +132,7 @@ def evolve_scan(
 
     A modal scan where the rule has that form; the given or the general recurrence else.
     """
-    rows = rows_of(dt, u, state, reset, active, _reads_start(rule))
+    rows = rows_of(dt, u, state, reset, active, reads_start(rule))
     # the zero state is not even made where nobody reads it
     x = None if state is None else state.x
 
@@ -155,12 +154,6 @@ def evolve_scan(
             pieces.append(y)
         y = torch.cat(pieces, 1)
     return y, state_after(x, dt, u, state, reset, active)
-
-
-@lru_cache
-def _reads_start(rule: LinearDiscretization) -> bool:
-    """Whether the rule uses the input at the start of a gap: asked of the rule itself, on the smallest system."""
-    return rule.matrices(Diagonal(torch.zeros(1)), 1.0).before is not None
 
 
 def _scan_piece(

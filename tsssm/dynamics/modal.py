@@ -38,6 +38,12 @@ def has_modal_form(rule: LinearDiscretization) -> bool:
     return rule.modal(nothing, nothing, nothing) is not None
 
 
+@lru_cache
+def reads_start(rule: LinearDiscretization) -> bool:
+    """Whether the rule uses the input at the start of a gap: asked of the rule itself, on the smallest system."""
+    return rule.matrices(Diagonal(torch.zeros(1)), 1.0).before is not None
+
+
 def keeps_no_states(A: Diagonal, u: Tensor, C: Tensor | None) -> bool:
     """Whether a modal scan would read each channel's own modes out on the way, so that no states are ever stored."""
     return (

@@ -48,16 +48,7 @@ def rows_of(
 ) -> Rows:
     """Gaps between active rows, the inputs at their starts and the masks of a run (arguments of `evolve`)."""
     batch = (1,) * (u.dim() - 3)
-    since = None if state is None else state.since
-    if active is not None:
-        gap = held_gap(dt, _mask(reset, dt), active, since)
-    elif since is not None:
-        first = torch.where(since.signbit(), -since, dt[:, 0] + since)
-        if reset is not None:
-            first = torch.where(reset[:, 0], dt[:, 0], first)
-        gap = torch.cat([first.unsqueeze(1), dt[:, 1:]], 1)
-    else:
-        gap = dt
+    gap = gaps_between(dt, state, reset, active)
     return Rows(
         gap.reshape(gap.shape + batch),
         u,
@@ -65,6 +56,19 @@ def rows_of(
         None if reset is None else reset.reshape(reset.shape + batch + (1,)),
         None if active is None else active.reshape(active.shape + batch + (1,)),
     )
+
+
+def gaps_between(dt: Tensor, state: State | None, reset: Tensor | None, active: Tensor | None) -> Tensor:
+    """Time from the active row before to each row, across pieces: (b, l)."""
+    since = None if state is None else state.since
+    if active is not None:
+        return held_gap(dt, _mask(reset, dt), active, since)
+    if since is None:
+        return dt
+    first = torch.where(since.signbit(), -since, dt[:, 0] + since)
+    if reset is not None:
+        first = torch.where(reset[:, 0], dt[:, 0], first)
+    return torch.cat([first.unsqueeze(1), dt[:, 1:]], 1)
 
 
 def state_after(

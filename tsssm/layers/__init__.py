@@ -5,6 +5,7 @@ from tsssm.layers.bidirectional import Bidirectional
 from tsssm.layers.gru import GRU
 from tsssm.layers.s4d import S4D
 from tsssm.layers.s5 import S5
+from tsssm.layers.selective import Selective
 from tsssm.layers.stack import Stack
 
-__all__ = ["GRU", "S4D", "S5", "Bidirectional", "Layer", "Recipe", "Stack"]
+__all__ = ["GRU", "S4D", "S5", "Bidirectional", "Layer", "Recipe", "Selective", "Stack"]
