@@ -31,6 +31,8 @@ class Ridge:
         The standardisation.
     coef : ndarray, (f, t)
     intercept : ndarray, (t,)
+    variance : ndarray, (f,)
+        Of the standardised columns: 1 less what the limit cut off.
     penalty : float
         The penalty chosen, in units of the mean squared length of a row.
     errors : ndarray, (penalties,)
@@ -44,10 +46,17 @@ class Ridge:
     columns: Columns
     coef: np.ndarray
     intercept: np.ndarray
+    variance: np.ndarray
     penalty: float
     errors: np.ndarray
     rows: np.ndarray
     held_out: np.ndarray
+
+    def shares(self) -> np.ndarray:
+        """How much each column decides, (f,): squared coefficients times variance, as shares of their sum."""
+        size = (self.coef**2).sum(1) * self.variance
+        total = size.sum()
+        return size / total if total > 0 else size
 
     def decide(self, X: np.ndarray) -> np.ndarray:
         """Values of rows (n, f), (n, t), in float64 so that they do not depend on what else is asked."""
@@ -147,7 +156,8 @@ def _fit(
         best -= 1
     coef = problem.coefficients(weight, solution)
     middle = ((rows / rows.sum()).astype(np.float32) @ problem.X).astype(np.float64)
-    return Ridge(columns, coef, system.mean - middle @ coef, penalty, errors, number, told)
+    variance = problem.X.var(0, dtype=np.float64)
+    return Ridge(columns, coef, system.mean - middle @ coef, variance, penalty, errors, number, told)
 
 
 def parts_of(order: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:

@@ -8,15 +8,18 @@ if find_spec("matplotlib") is None:
     raise ImportError(explain("plots need matplotlib", "it is not installed", "Run pip install 'tsssm[plot]'"))
 
 from tsssm.plots.curves import PrecisionRecallDisplay, RocDisplay
+from tsssm.plots.features import FeatureReport, feature_report
 from tsssm.plots.forecast import ForecastDisplay
 from tsssm.plots.imputation import ImputationDisplay
 from tsssm.plots.series import plot_channels, plot_events, plot_interval, plot_series
 
 __all__ = [
+    "FeatureReport",
     "ForecastDisplay",
     "ImputationDisplay",
     "PrecisionRecallDisplay",
     "RocDisplay",
+    "feature_report",
     "plot_channels",
     "plot_events",
     "plot_interval",
