@@ -79,6 +79,42 @@ static void series_alone(void) {
       fail("chunks of a series are not those of its rows");
 }
 
+/* A bank over series that come in two pieces, the second closed; floats only. */
+static void bank(void) {
+  Bank of = {.series = below(5), .channels = ONE_OF(1, 2, 7), .groups = any_width(), .modes = ONE_OF(1, 2, 4),
+             .readouts = 1 + below(3), .thresholds = ONE_OF(1, 2, 3, 4, 16), .threads = threads, .fast = 3};
+  const int64_t G = of.groups, K = of.modes, r = of.readouts, q = of.thresholds, n = of.series;
+  double *rate = numbers_double(2 * K * G, -2, 2);
+  for (int64_t i = 0; i < K * G; i++) rate[2 * i] = -0.01 - uniform();
+  of.rate = rate;
+  of.mix = numbers_float(of.channels * G, -1, 1); of.readout = numbers_float(2 * r * K * G, -1, 1);
+  of.gain = numbers_float(r * G, -1, 1); of.steepness = numbers_float(r * G, 0.1, 3);
+  of.threshold = numbers_float(q * r * G, -1, 1);
+  of.state = zeros_float(n * (2 * K + 1) * G);
+  of.recent = zeros_float(n * r * (q + RECENT) * G); of.sums = zeros_double(n * r * (q + SUMS) * G);
+  double *clock = zeros_double(4 * n), *clock_after = zeros_double(4 * n);
+  of.clock = clock; of.clock_after = clock_after;
+  for (int64_t piece = 0; piece < 2; piece++) {
+    int64_t *offsets = keep((size_t)(n + 1) * sizeof *offsets), rows = 0;
+    for (int64_t s = 0; s <= n; s++) { offsets[s] = rows; rows += s < n ? any_length() : 0; }
+    double *gap = gaps_double(rows), *step = space_double(rows), *unique_steps = space_double(64);
+    int32_t *parts = keep((size_t)rows * sizeof *parts), *which = keep((size_t)rows * sizeof *which);
+    of.nodes = 0;
+    for (int64_t i = 0; i < rows; i++) {
+      parts[i] = (int32_t)ONE_OF(0, 1, 1, 1, 3, 70);
+      step[i] = gap[i] / (parts[i] > 1 ? parts[i] : 1);
+      of.nodes += parts[i];
+    }
+    of.unique = tsssm_unique_double(step, rows, ONE_OF(0, 64), which, unique_steps);
+    of.values = numbers_float(rows * of.channels, -1, 1); of.gap = gap; of.step = step; of.parts = parts; of.which = which;
+    of.unique_steps = unique_steps; of.offsets = offsets; of.resumed = piece; of.closed = piece;
+    of.pools = space_float(n * (q + 6) * r * G);
+    if (tsssm_bank(&of)) fail("no memory");
+    output_float(of.pools, n * (q + 6) * r * G);
+    memcpy(clock, clock_after, (size_t)(4 * n) * sizeof *clock);
+  }
+}
+
 static void run(const char *of, void (*one)(void), long cases) {
   name = of;
   for (long i = 0; i < cases; i++) {
@@ -107,6 +143,7 @@ int main(int argc, char **argv) {
   BOTH(cauchy);
   BOTH(trajectory);
   BOTH(recurrence_of);
+  run("bank", bank, cases);
   printf("instruction set %d, %ld cases of each kind: %d failures\n", tsssm_level(), cases, failures);
   return failures > 0;
 }

@@ -97,6 +97,7 @@ def pooled(
     clock_after = None if carried is None else carried.clock.clone()
     pools = torch.empty(n, q + 6, r, g)
     _call(bank, rows, carried, clock_after, pools, resumed=resumed, closed=closed)
+    pools[:, q].sqrt_()
     if carried is None or clock_after is None or closed:
         return pools, None
     return pools, carried._replace(clock=clock_after)

@@ -36,8 +36,9 @@ INLINE V NAME(smaller)(V a, V b) {
 typedef struct {
   const Bank *bank;
   int64_t first, count;
-  double *speed, *sums;                                               /* (K, 2), (R, Q + SUMS) */
-  R *inverse, *mix, *readout, *gain, *threshold, *steepness;          /* (K, 2), (c), (R, K, 2), (R), (R, Q), (R) */
+  double *sums;                                                       /* (R, Q + SUMS) */
+  R *speed, *inverse;                                                 /* (K, 3): doublings, turns, rest of turns; (K, 2) */
+  R *mix, *readout, *gain, *threshold, *steepness;                    /* (c), (R, K, 2), (R), (R, Q), (R) */
   R *state, *path, *known, *factors, *recent;                         /* (NODES + 1, K, 2), (NODES + 1), (R, Q + RECENT) */
   const R *table;
   double memo, clock, before, origin;
@@ -45,21 +46,26 @@ typedef struct {
   R weight[NODES], late[NODES];
 } Work;
 
-/* E = expm1(rate h) and E / (rate h) of all oscillators: planes (K, 4). Turns are counted in doubles, for late phases of
-   fast oscillators; steps too short to see are jumps. */
+/* The 12 leading bits of a number: products of two such are exact. */
+INLINE R NAME(leading)(double x) {
+  float lead = (float)x;
+  uint32_t bits;
+  memcpy(&bits, &lead, sizeof bits);
+  bits &= 0xFFFFF000u;
+  memcpy(&lead, &bits, sizeof bits);
+  return lead;
+}
+
+/* E = expm1(rate h) and E / (rate h) of all oscillators: planes (K, 4). Turns are an exact product and a small rest, so
+   that many of them lose no more than few; steps too short to see are jumps. */
 static void NAME(bank_factors)(const Work *b, double h, R *to) {
   const double fast = b->bank->fast, reach = fast * h < 1e-12 ? 1e-12 : fast * h > 1e15 ? 1e15 : fast * h;
-  const R shrink = (R)(1 / reach);
-  for (int64_t k = 0; k < b->bank->modes; k++, to += 4 * W) {
-    const double *re = b->speed + 2 * k * W, *im = re + W;
-    R x[W], turn[W];
-    for (int j = 0; j < W; j++) {
-      double t = im[j] * reach;
-      x[j] = (R)(re[j] * reach);
-      turn[j] = (R)(t - ((t + 6755399441055744.0) - 6755399441055744.0));
-    }
-    V e, ei, f = load(b->inverse + 2 * k * W) * shrink, fi = load(b->inverse + (2 * k + 1) * W) * shrink;
-    NAME(expm1_complex_of)(load(x), load(turn), &e, &ei, 0, 1);
+  const R shrink = (R)(1 / reach), whole = (R)reach, lead = NAME(leading)(reach), less = (R)(reach - lead);
+  const R *speed = b->speed, *inverse = b->inverse;
+  for (int64_t k = 0; k < b->bank->modes; k++, to += 4 * W, speed += 3 * W, inverse += 2 * W) {
+    V turn = load(speed + W) * lead, rest = load(speed + W) * less + load(speed + 2 * W) * whole;
+    V e, ei, f = load(inverse) * shrink, fi = load(inverse + W) * shrink;
+    NAME(expm1_complex)(load(speed) * whole, NAME(past_integer)(turn) + rest, &e, &ei);
     store(to, e);
     store(to + W, ei);
     store(to + 2 * W, e * f - ei * fi);

@@ -10,16 +10,15 @@ INLINE void NAME(bank_scatter)(const Work *b, R *to, const R *from, int64_t plan
 
 static R *NAME(bank_open)(Work *b, const Bank *bank, int64_t first) {
   const int64_t K = bank->modes, r = bank->readouts, q = bank->thresholds;
-  const int64_t doubles = 2 * K + r * (q + SUMS), rows = ROWS_AT_ONCE + NODES + 1;
-  const int64_t singles = 6 * K + bank->channels + 2 * r * K + 2 * r + r * q + 2 * K * (NODES + 1) + rows + r * (q + RECENT);
+  const int64_t doubles = r * (q + SUMS), rows = ROWS_AT_ONCE + NODES + 1;
+  const int64_t singles = 9 * K + bank->channels + 2 * r * K + 2 * r + r * q + 2 * K * (NODES + 1) + rows + r * (q + RECENT);
   double *memory = allocate((doubles * sizeof(double) + singles * sizeof(R)) * W);
   if (!memory) return 0;
   b->bank = bank; b->first = first;
   b->count = bank->groups - first < W ? bank->groups - first : W;
-  b->speed = memory;
-  b->sums = b->speed + 2 * K * W;
+  b->sums = memory;
   R *p = (R *)(memory + doubles * W);
-  b->inverse = p; b->mix = p += 2 * K * W; b->readout = p += bank->channels * W; b->gain = p += 2 * r * K * W;
+  b->speed = p; b->inverse = p += 3 * K * W; b->mix = p += 2 * K * W; b->readout = p += bank->channels * W; b->gain = p += 2 * r * K * W;
   b->threshold = p += r * W; b->steepness = p += r * q * W; b->state = p += r * W; b->path = p += 2 * K * (NODES + 1) * W;
   b->known = p += (NODES + 1) * W; b->factors = p += ROWS_AT_ONCE * W; b->recent = p + 4 * K * W;
   b->memo = -1;
@@ -35,8 +34,10 @@ static void NAME(bank_parameters)(Work *b) {
       const double *rate = bank->rate + 2 * (k * bank->groups + b->first + j);
       const double re = j < b->count ? rate[0] / bank->fast : -1, im = j < b->count ? rate[1] / bank->fast : 0;
       const double over = 1 / (re * re + im * im);
-      b->speed[2 * k * W + j] = re * 1.44269504088896340736;
-      b->speed[(2 * k + 1) * W + j] = im * 0.15915494309189533577;
+      R *speed = b->speed + 3 * k * W + j, turns = NAME(leading)(im * 0.15915494309189533577);
+      speed[0] = (R)(re * 1.44269504088896340736);
+      speed[W] = turns;
+      speed[2 * W] = (R)(im * 0.15915494309189533577 - turns);
       b->inverse[2 * k * W + j] = (R)(re * over);
       b->inverse[(2 * k + 1) * W + j] = (R)(-im * over);
     }
@@ -97,32 +98,35 @@ static void NAME(bank_save)(const Work *b, int64_t s) {
   clock[0] = (double)(b->pooled + 1); clock[1] = b->clock; clock[2] = b->before; clock[3] = b->origin;
 }
 
+/* Pools of readout r, one plane each; in place of the root mean square its square, for want of the root in plain C. */
+INLINE void NAME(bank_planes)(const Work *b, int64_t r, double total, R *to) {
+  const int64_t Q = b->bank->thresholds;
+  const double *share = b->sums + r * (Q + SUMS) * W, *sums = share + Q * W, over = 1 / total;
+  const R *rest = b->recent + (r * (Q + RECENT) + Q) * W;
+  for (int64_t i = 0; i < Q * W; i++) to[i] = (R)(share[i] * over);
+  to += Q * W;
+  for (int j = 0; j < W; j++) to[j] = (R)(sums[SQUARE * W + j] * over);
+  for (int j = 0; j < W; j++) to[W + j] = rest[HIGHEST * W + j];
+  for (int j = 0; j < W; j++) to[2 * W + j] = rest[LOWEST * W + j];
+  for (int j = 0; j < W; j++) to[3 * W + j] = (R)(rest[LONGEST * W + j] * over);
+  for (int j = 0; j < W; j++) to[4 * W + j] = (R)sums[UPS * W + j];
+  for (int j = 0; j < W; j++) to[5 * W + j] = (R)((sums[LEAN * W + j] * over - share[j] * 0.5) * over);
+}
+
 /* Pools the waiting node with the weight it has, and writes the pools. */
 static void NAME(bank_close)(Work *b, int64_t s) {
   const Bank *bank = b->bank;
-  const int64_t Q = bank->thresholds, P = Q + 6, readouts = bank->readouts, G = bank->groups;
-  R *to = bank->pools + s * P * readouts * G + b->first;
-  if (b->pooled < 0) {
-    for (int64_t i = 0; i < P * readouts; i++) NAME(store_some)(to + i * G, all(0), b->count);
-    return;
-  }
-  const double w = b->clock > 0 ? 0.5 * b->before : 1, total = b->clock > 0 ? b->clock : 1, over = 1 / total;
+  const int64_t P = bank->thresholds + 6, readouts = bank->readouts, G = bank->groups;
+  R *to = bank->pools + s * P * readouts * G + b->first, planes[(MOST_THRESHOLDS + 6) * W];
+  memset(planes, 0, sizeof planes);
+  const int moved = b->clock > 0, any = b->pooled >= 0;
+  const double w = moved ? 0.5 * b->before : 1;
   b->weight[0] = (R)w;
   b->late[0] = (R)(w * (b->clock - b->origin));
-  NAME(bank_read)(b, 1);
-  NAME(bank_flush)(b);
+  if (any) { NAME(bank_read)(b, 1); NAME(bank_flush)(b); }
   for (int64_t r = 0; r < readouts; r++) {
-    const double *sums = b->sums + r * (Q + SUMS) * W;
-    const R *rest = b->recent + (r * (Q + RECENT) + Q) * W;
-    for (int64_t j = 0; j < b->count; j++) {
-      R *out = to + r * G + j;
-      for (int64_t q = 0; q < Q; q++) out[q * readouts * G] = (R)(sums[q * W + j] * over);
-      out += Q * readouts * G;
-      const double lean = sums[(Q + LEAN) * W + j] * over * over - sums[j] * over * 0.5;
-      const R pools[6] = {(R)__builtin_sqrt(sums[(Q + SQUARE) * W + j] * over), rest[HIGHEST * W + j], rest[LOWEST * W + j],
-                          (R)(rest[LONGEST * W + j] * over), (R)sums[(Q + UPS) * W + j], (R)lean};
-      for (int64_t i = 0; i < 6; i++) out[i * readouts * G] = pools[i];
-    }
+    if (any) NAME(bank_planes)(b, r, moved ? b->clock : 1, planes);
+    for (int64_t i = 0; i < P; i++) NAME(store_some)(to + (i * readouts + r) * G, load(planes + i * W), b->count);
   }
 }
 
