@@ -109,7 +109,7 @@ static void bank(void) {
     of.values = numbers_float(rows * of.channels, -1, 1); of.gap = gap; of.step = step; of.parts = parts; of.which = which;
     of.unique_steps = unique_steps; of.offsets = offsets; of.resumed = piece; of.closed = piece;
     of.pools = space_float(n * (q + 6) * r * G);
-    if (tsssm_bank(&of)) fail("no memory");
+    if (tsssm_pooled(&of)) fail("no memory");
     output_float(of.pools, n * (q + 6) * r * G);
     memcpy(clock, clock_after, (size_t)(4 * n) * sizeof *clock);
   }

@@ -105,7 +105,7 @@ def pooled(
 
 def _takes(bank: Bank) -> bool:
     plain = bank.mix.device.type == "cpu" and bank.mix.dtype == torch.float32
-    return plain and len(bank.threshold) <= _MOST_THRESHOLDS and hasattr(library(), "tsssm_bank")
+    return plain and len(bank.threshold) <= _MOST_THRESHOLDS and hasattr(library(), "tsssm_pooled")
 
 
 def _call(
@@ -142,7 +142,7 @@ def _call(
         threads=torch.get_num_threads(),
         fast=float(bank.rate.abs().max()),
     )
-    if native.tsssm_bank(ctypes.byref(call)):
+    if native.tsssm_pooled(ctypes.byref(call)):
         raise MemoryError(f"no memory for a bank of {len(bank.rate)} oscillators and {r} readouts in {g} groups")
 
 

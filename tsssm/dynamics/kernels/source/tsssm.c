@@ -179,7 +179,7 @@ int64_t tsssm_unique_double(const double *gap, int64_t rows, int64_t most, int32
 }
 void tsssm_recurrence_float(const Recurrence *of, int backward) { CALL(recurrence_float, of, backward); }
 void tsssm_recurrence_double(const Recurrence *of, int backward) { CALL(recurrence_double, of, backward); }
-int tsssm_bank(const Bank *bank) { CALL(bank_float, bank); }
+int tsssm_pooled(const Bank *bank) { CALL(bank_float, bank); }
 #define CAUCHY(R)                                                                                                     \
   void tsssm_cauchy_##R(const R *a, const R *b, const R *w, const R *sin, const R *cos, R *re, R *im, int64_t channels, \
                         int64_t modes, int64_t sums, int64_t points, int threads) {                                   \
