@@ -82,7 +82,7 @@ def test_both_forms_are_scikit_learns_ridge(f):
 @pytest.mark.parametrize(("n", "f"), [(30, 60), (120, 200), (300, 40)])
 def test_penalty_is_that_of_plain_cross_validation(n, f):
     X, number = drawn(n, f)
-    fit = ridge.fit_classes(X, number, np.ones(n), np.random.default_rng(0))
+    fit = ridge.fit_classes(X, np.ones(X.shape[1]), number, np.ones(n), np.random.default_rng(0))
     Z, Y = fit.columns.transform(X).astype(np.float64), 2 * np.eye(3)[number] - 1
     errors = np.zeros(len(ridge.PENALTIES))
     for test in ridge.parts_of(number, np.random.default_rng(0)):
@@ -149,7 +149,7 @@ def test_weights_of_rows_are_repetitions():
 
 def test_every_series_its_own_class():
     X, _ = drawn(18, 50)
-    fit = ridge.fit_classes(X, np.arange(18), np.ones(18), np.random.default_rng(0))
+    fit = ridge.fit_classes(X, np.ones(X.shape[1]), np.arange(18), np.ones(18), np.random.default_rng(0))
     assert np.isfinite(fit.held_out).all() and fit.held_out.shape == (18, 18)
     assert (fit.decide(X).argmax(1) == np.arange(18)).mean() > 0.9
 
@@ -158,14 +158,14 @@ def test_every_series_its_own_class():
 def test_very_few_series(n):
     X, _ = drawn(n, 30)
     y = np.arange(n, dtype=float)[:, None]
-    fit = ridge.fit_numbers(X, y - y.mean(), np.random.default_rng(0))
+    fit = ridge.fit_numbers(X, np.ones(X.shape[1]), y - y.mean(), np.random.default_rng(0))
     assert np.isfinite(fit.decide(X)).all() and fit.coef.shape == (30, 1)
 
 
 @pytest.mark.parametrize("n", [10, 80])
 def test_constant_columns_predict_the_mean_at_the_largest_penalty(n):
     y = np.random.default_rng(0).normal(size=(n, 1))
-    fit = ridge.fit_numbers(np.full((n, 30), 3.0, np.float32), y, np.random.default_rng(0))
+    fit = ridge.fit_numbers(np.full((n, 30), 3.0, np.float32), np.ones(30), y, np.random.default_rng(0))
     np.testing.assert_allclose(fit.decide(np.full((2, 30), 9.0, np.float32)), y.mean(), atol=1e-6)
     assert fit.penalty == ridge.PENALTIES[0]
 
@@ -173,13 +173,13 @@ def test_constant_columns_predict_the_mean_at_the_largest_penalty(n):
 def test_equal_series_of_different_classes_and_copies_of_series():
     X, number = drawn(12, 30)
     X = np.repeat(X, 5, axis=0)
-    fit = ridge.fit_classes(X, np.repeat(number, 5), np.ones(60), np.random.default_rng(0))
+    fit = ridge.fit_classes(X, np.ones(X.shape[1]), np.repeat(number, 5), np.ones(60), np.random.default_rng(0))
     assert np.isfinite(fit.decide(X)).all()
-    fit = ridge.fit_classes(X, np.arange(60) % 2, np.ones(60), np.random.default_rng(0))
+    fit = ridge.fit_classes(X, np.ones(X.shape[1]), np.arange(60) % 2, np.ones(60), np.random.default_rng(0))
     assert np.isfinite(fit.decide(X)).all() and fit.held_out.shape == (60, 1)
 
 
 def test_a_decision_does_not_depend_on_the_other_rows():
     X, number = drawn(700, 40)
-    fit = ridge.fit_classes(X, number, np.ones(700), np.random.default_rng(0))
+    fit = ridge.fit_classes(X, np.ones(X.shape[1]), number, np.ones(700), np.random.default_rng(0))
     np.testing.assert_allclose(fit.decide(X)[600:601], fit.decide(X[600:601]), rtol=1e-12)

@@ -75,7 +75,7 @@ class SSMRidgeClassifier(ClassifierMixin, FeatureEstimator):
     def _learn_panel(self, panel: Panel, y: Any) -> None:
         self.classes_, number = class_numbers(panel, y)
         weight = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_[number])[number]
-        self.ridge_ = fit_classes(self._learn_features(panel), number, weight, self._generator())
+        self.ridge_ = fit_classes(*self._learn_features(panel), number, weight, self._generator())
         rows = self.ridge_.rows
         self.calibration_ = Calibration.fit(self.ridge_.held_out, number[rows], weight[rows])
 

@@ -58,7 +58,7 @@ class SSMRidgeRegressor(RegressorMixin, FeatureEstimator):
         target, self._flat = numbers(panel, y)
         self.target_center_, self.target_scale_ = centred(target)
         target = (target - self.target_center_) / self.target_scale_
-        self.ridge_ = fit_numbers(self._learn_features(panel), target, self._generator())
+        self.ridge_ = fit_numbers(*self._learn_features(panel), target, self._generator())
 
     def predict(self, X: Any) -> np.ndarray:
         """Predicted numbers of each series, (n,) or (n, t) as in training.

@@ -68,10 +68,12 @@ class Ridge:
 class Problem:
     """Standardised columns X (n, f), targets Y (n, t), weights of the rows (n,), and what relevance is read from.
 
-    `marks` (n, m) are the indicators of the classes, or the targets themselves where these are numbers.
+    `marks` (n, m) are the indicators of the classes, or the targets themselves where these are numbers; `prior` (f,)
+    weighs the columns beside their relevance.
     """
 
     X: np.ndarray
+    prior: np.ndarray
     Y: np.ndarray
     rows: np.ndarray
     marks: np.ndarray
@@ -89,7 +91,7 @@ class Problem:
         out = []
         for test in parts:
             rest = total - Sums.of(self.X[test], self.marks[test]) if len(test) else total
-            weight = weights(rest, self.classes)
+            weight = weights(rest, self.classes) * self.prior
             if square is None:
                 system = dual(gram(self.X, weight), self.Y, self.rows, np.delete(np.arange(len(self.X)), test), test)
             else:
@@ -107,13 +109,17 @@ class Problem:
         return (weight.astype(np.float64) ** 2)[:, None] * (self.X.T @ solution.astype(np.float32))
 
 
-def fit_classes(F: np.ndarray, number: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> Ridge:
+def fit_classes(
+    F: np.ndarray, prior: np.ndarray, number: np.ndarray, rows: np.ndarray, rng: np.random.Generator
+) -> Ridge:
     """One class against the rest, with targets 1 and -1; two classes share one decision, that for the second.
 
     Parameters
     ----------
     F : ndarray, (n, f) float32
         Features.
+    prior : ndarray, (f,)
+        Weights of the standardised columns, beside those by relevance.
     number : ndarray, (n,)
         Class numbers 0 to C - 1, each of which comes.
     rows : ndarray, (n,)
@@ -123,16 +129,17 @@ def fit_classes(F: np.ndarray, number: np.ndarray, rows: np.ndarray, rng: np.ran
     """
     marks = np.eye(int(number.max()) + 1)[number]
     Y = 2.0 * marks - 1.0
-    return _fit(F, Y[:, 1:] if Y.shape[1] == 2 else Y, rows, marks, number, rng)
+    return _fit(F, prior, Y[:, 1:] if Y.shape[1] == 2 else Y, rows, marks, number, rng)
 
 
-def fit_numbers(F: np.ndarray, Y: np.ndarray, rng: np.random.Generator) -> Ridge:
+def fit_numbers(F: np.ndarray, prior: np.ndarray, Y: np.ndarray, rng: np.random.Generator) -> Ridge:
     """Numbers Y (n, t), in units of which all have about the same spread; see `fit_classes`."""
-    return _fit(F, Y, np.ones(len(Y)), None, Y[:, 0], rng)
+    return _fit(F, prior, Y, np.ones(len(Y)), None, Y[:, 0], rng)
 
 
 def _fit(
     F: np.ndarray,
+    prior: np.ndarray,
     Y: np.ndarray,
     rows: np.ndarray,
     marks: np.ndarray | None,
@@ -142,7 +149,9 @@ def _fit(
     columns = Columns.fit(F)
     # a weight of 0 would divide by 0 in the dual form
     rows = np.maximum(rows / rows.mean(), 1e-6)
-    problem = Problem(columns.transform(F), Y, rows, Y if marks is None else marks, marks is not None)
+    problem = Problem(
+        columns.transform(F), prior.astype(np.float32), Y, rows, Y if marks is None else marks, marks is not None
+    )
     held = parts_of(order, rng)
     systems = [system for _, system in problem.systems(held)]
     number = np.concatenate(held) if held else np.empty(0, int)
