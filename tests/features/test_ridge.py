@@ -150,8 +150,16 @@ def test_weights_of_rows_are_repetitions():
 def test_every_series_its_own_class():
     X, _ = drawn(18, 50)
     fit = ridge.fit_classes(X, np.ones(X.shape[1]), np.arange(18), np.ones(18), np.random.default_rng(0))
-    assert np.isfinite(fit.held_out).all() and fit.held_out.shape == (18, 18)
+    assert fit.held_out.shape == (0, 18)
+    assert fit.penalty < 0.1
     assert (fit.decide(X).argmax(1) == np.arange(18)).mean() > 0.9
+
+
+def test_series_alone_in_their_class_are_not_held_out():
+    X, number = drawn(30, 50)
+    number[:2] = [number.max() + 1, number.max() + 2]
+    fit = ridge.fit_classes(X, np.ones(50), number, np.ones(30), np.random.default_rng(0))
+    assert set(fit.rows) == set(range(2, 30)) - set(np.flatnonzero(np.bincount(number)[number] == 1))
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])

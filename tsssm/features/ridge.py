@@ -15,6 +15,8 @@ PENALTIES = np.logspace(1.0, -4.0, 10)
 # up to so many series each penalty is tried; with more only those down to the nearest least error
 TRY_ALL = 1000
 START = 3
+# the penalty where no series tells
+UNTOLD = 4
 # held-out series that are enough to choose a penalty and to calibrate probabilities
 ENOUGH = 1600
 # rows in one product of a prediction
@@ -38,7 +40,7 @@ class Ridge:
     errors : ndarray, (penalties,)
         Mean squared held-out error at each of `PENALTIES`, infinite where it was not tried.
     rows : ndarray, (h,)
-        Numbers of the series that were held out once.
+        Numbers of the series that were held out once; none that is alone in its class.
     held_out : ndarray, (h, t)
         What a ridge of the other series says of them, at the penalty chosen.
     """
@@ -153,10 +155,14 @@ def _fit(
         columns.transform(F), prior.astype(np.float32), Y, rows, Y if marks is None else marks, marks is not None
     )
     held = parts_of(order, rng)
+    if marks is not None:
+        # a series alone in its class is nothing to the others: what they say of it tells no penalty from another
+        alone = (marks.sum(0) == 1)[order]
+        held = [part[~alone[part]] for part in held if not alone[part].all()]
     systems = [system for _, system in problem.systems(held)]
     number = np.concatenate(held) if held else np.empty(0, int)
     errors, told = search(systems, Y[number], rows[number], len(Y) <= TRY_ALL)
-    best = int(np.argmin(errors))
+    best = int(np.argmin(errors)) if held else UNTOLD
     [(weight, system)] = problem.systems([np.empty(0, int)])
     solution = None
     while solution is None:
