@@ -10,7 +10,7 @@ from tsssm.features.columns import Columns
 from tsssm.features.relevance import Sums, weights
 from tsssm.features.systems import System, dual, gram, primal, scatter
 
-# penalties that are tried, in units of the mean squared length of a row
+# penalties that are tried, in units of the mean eigenvalue
 PENALTIES = np.logspace(1.0, -4.0, 10)
 # up to so many series each penalty is tried; with more only those down to the nearest least error
 TRY_ALL = 1000
@@ -36,7 +36,7 @@ class Ridge:
     variance : ndarray, (f,)
         Of the standardised columns: 1 less what the limit cut off.
     penalty : float
-        The penalty chosen, in units of the mean squared length of a row.
+        The penalty chosen, in units of the mean eigenvalue.
     errors : ndarray, (penalties,)
         Mean squared held-out error at each of `PENALTIES`, infinite where it was not tried.
     rows : ndarray, (h,)

@@ -28,7 +28,7 @@ class System:
     mean : ndarray, (t,)
         Weighted mean of the targets.
     size : float
-        Mean squared length of a row, in which penalties are counted.
+        Mean of the eigenvalues that are not 0 by the shape alone, in which penalties are counted.
     """
 
     matrix: np.ndarray
@@ -110,10 +110,17 @@ def primal(
     square *= weight[:, None]
     left = (X[test] - mean) * weight
     n = np.count_nonzero(rows)
-    return System(square, np.ones(len(square)), weight[:, None] * right, left, target, size_of(np.diag(square), n))
+    return System(
+        square,
+        np.ones(len(square)),
+        weight[:, None] * right,
+        left,
+        target,
+        size_of(np.diag(square), min(n, len(square))),
+    )
 
 
 def size_of(squares: np.ndarray, n: int) -> float:
-    """Mean of the squares over n rows, 1 where all columns are constant."""
+    """Trace by n eigenvalues, 1 where all columns are constant."""
     size = float(squares.sum()) / n
     return size if size > 0 else 1.0
