@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from tsssm.dynamics import DPLR, Dense, Diagonal, Discretization, StateMatrix
+from tsssm.dynamics import DPLR, Dense, Diagonal, Discretization, Paired, StateMatrix
 from tsssm.grid import Grid
 from tsssm.heads import Head
 from tsssm.layers import S5, Layer, Recipe
@@ -52,6 +52,9 @@ SMALL_S5 = Recipe(S5, d_state=4, blocks=1, **FAST)
 LAYERS: dict[str, Callable] = {
     "Bidirectional": lambda kind: kind(WIDTH, SMALL_S5),
     "GRU": lambda kind: kind(WIDTH),
+    "LRU": lambda kind: kind(WIDTH, d_state=4),
+    "LSSL": lambda kind: kind(WIDTH, d_state=4, **FAST),
+    "S4": lambda kind: kind(WIDTH, d_state=4, **FAST),
     "S4D": lambda kind: kind(WIDTH, d_state=4, **FAST),
     "S5": lambda kind: kind(WIDTH, d_state=4, blocks=1, **FAST),
     "Selective": lambda kind: kind(WIDTH, d_state=4, **FAST),
@@ -91,6 +94,7 @@ MATRICES: dict[str, Callable] = {
     "DPLR": lambda kind: DPLR(_random(2, 4) - 2, _random(2, 4, 1), _random(2, 4, 1)),
     "Dense": lambda kind: Dense(_random(2, 4, 4) - 2 * torch.eye(4)),
     "Diagonal": lambda kind: Diagonal(_random(2, 4) - 2),
+    "Paired": lambda kind: Paired(_random(2, 2) - 2, _random(2, 2, 1), _random(2, 2, 1)),
 }
 every_matrix = every(StateMatrix, "tsssm.dynamics", "kind")
 

@@ -15,7 +15,7 @@ H = torch.tensor([0.3, 1.1], dtype=torch.float64)
 
 
 def eye() -> Tensor:
-    return torch.eye(4, dtype=torch.complex128)
+    return torch.eye(4, dtype=torch.float64)
 
 
 def expm(full: Tensor) -> Tensor:
@@ -26,8 +26,8 @@ def expm(full: Tensor) -> Tensor:
 def test_shape_type_and_product(kind: type[StateMatrix]):
     A = small_matrix(kind)
     full = A.dense()
-    x, u = torch.randn(2, 3, 2, 4, dtype=torch.complex128)
-    assert A.shape == full.shape == (2, 4, 4) and A.dtype == full.dtype == torch.complex128
+    x, u = torch.randn(2, 3, 2, 4, dtype=A.dtype)
+    assert A.shape == full.shape == (2, 4, 4) and A.dtype == full.dtype and A.dtype.to_real() == torch.float64
     assert A.device == full.device
     truth = (full @ x.unsqueeze(-1)).squeeze(-1)
     torch.testing.assert_close(A @ x, truth, **CLOSE)
@@ -73,7 +73,7 @@ def test_phi_functions_obey_their_recursion(kind: type[StateMatrix]):
 @every_matrix
 def test_difference(kind: type[StateMatrix]):
     A = small_matrix(kind)
-    other = Dense(torch.randn(2, 4, 4, dtype=torch.complex128))
+    other = Dense(torch.randn(2, 4, 4, dtype=A.dtype))
     torch.testing.assert_close((A - other).dense(), A.dense() - other.dense(), **CLOSE)
     torch.testing.assert_close((other - A).dense(), other.dense() - A.dense(), **CLOSE)
     torch.testing.assert_close((A - A.affine(0.5)).dense(), 0.5 * A.dense(), **CLOSE)
@@ -81,5 +81,17 @@ def test_difference(kind: type[StateMatrix]):
 
 @every_matrix
 def test_two_short_gaps_are_a_long_one(kind: type[StateMatrix]):
-    A, x = small_matrix(kind), torch.randn(2, 4, dtype=torch.complex128)
+    A = small_matrix(kind)
+    x = torch.randn(2, 4, dtype=A.dtype)
     torch.testing.assert_close(A.exp(0.3) @ (A.exp(0.5) @ x), A.exp(0.8) @ x, **CLOSE)
+
+
+@every_matrix
+def test_adjoint_and_entries(kind: type[StateMatrix]):
+    A = small_matrix(kind)
+    torch.testing.assert_close(A.adjoint().dense(), A.dense().mH, **CLOSE)
+    # a gap for each matrix leaves parts that know nothing of it: picking one has to see the whole batch
+    wide = A.affine(torch.rand(3, 2, dtype=torch.float64), 1.0)
+    assert all(entry.shape[:2] == (3, 2) for entry in wide.entries())
+    torch.testing.assert_close(wide.pick((slice(None), 1)).dense(), wide.dense()[:, 1], **CLOSE)
+    torch.testing.assert_close(type(A)(*wide.entries()).dense(), wide.dense(), **CLOSE)

@@ -18,7 +18,7 @@ from tsssm.dynamics.discretization import (
 )
 from tsssm.dynamics.evolve import evolve, evolve_loop, evolve_scan
 from tsssm.dynamics.fields import Field, StochasticField
-from tsssm.dynamics.matrices import DPLR, Dense, Diagonal, StateMatrix
+from tsssm.dynamics.matrices import DPLR, Dense, Diagonal, Paired, StateMatrix
 from tsssm.dynamics.rows import State
 from tsssm.dynamics.scan import associative_scan, chunked_scan, scan, sequential_scan
 from tsssm.dynamics.selective import evolve_selective, selective_loop
@@ -39,6 +39,7 @@ __all__ = [
     "GeneralizedBilinear",
     "LeftHold",
     "LinearDiscretization",
+    "Paired",
     "State",
     "StateMatrix",
     "Step",

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from tsssm.dynamics.cauchy_sums import cauchy_sums
+from tsssm.dynamics.convolution import krylov
 from tsssm.dynamics.dense import Dense
 from tsssm.dynamics.dplr import DPLR
 from tsssm.dynamics.state_matrix import Scalar, as_factor
@@ -121,20 +122,11 @@ def dplr_response_dense(half: DPLR, B: Tensor, C: Tensor, gap: Scalar, length: i
     pairs = conjugate_pairs(half)
     transition, inverse = Dense(pairs.dense()).rational(gap, 0.5)
     start = inverse.affine(gap) @ torch.cat([B, B.conj()], -1).to(pairs.dtype)
-    columns, jump = _krylov(transition.dense(), start, 1 << (length.bit_length() // 2))
+    columns, jump = krylov(transition.dense(), start, 1 << (length.bit_length() // 2))
     weights = torch.cat([C, C.conj()], -1).to(pairs.dtype) / 2
-    rows, _ = _krylov(jump.mT, weights, -(-length // columns.shape[-1]))
+    rows, _ = krylov(jump.mT, weights, -(-length // columns.shape[-1]))
     batch = torch.broadcast_shapes(rows.shape[:-2], columns.shape[:-2])
     return (rows.mT @ columns).real.reshape(*batch, -1)[..., :length]
-
-
-def _krylov(matrix: Tensor, start: Tensor, least: int) -> tuple[Tensor, Tensor]:
-    """Columns ``matrix^j start`` (*, n, count) for j < count, and ``matrix^count``; count is `least` or somewhat more."""
-    columns = start.unsqueeze(-1)
-    while columns.shape[-1] < least:
-        columns = torch.cat(torch.broadcast_tensors(columns, matrix @ columns), -1)
-        matrix = matrix @ matrix
-    return columns, matrix
 
 
 def _truncate(half: DPLR, C: Tensor, gap: Tensor, length: int) -> Tensor:

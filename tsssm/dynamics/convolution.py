@@ -102,6 +102,15 @@ def two_level_powers(a: Tensor, length: int) -> tuple[Tensor, Tensor]:
     return powers(fine[..., -1] * a, max(1, -(-length // q))), fine
 
 
+def krylov(matrix: Tensor, start: Tensor, least: int) -> tuple[Tensor, Tensor]:
+    """Columns ``matrix^j start`` (*, n, count) for j < count, and ``matrix^count``; count is `least` or somewhat more."""
+    columns = start.unsqueeze(-1)
+    while columns.shape[-1] < least:
+        columns = torch.cat(torch.broadcast_tensors(columns, matrix @ columns), -1)
+        matrix = matrix @ matrix
+    return columns, matrix
+
+
 def two_level_kernel(weights: Tensor, a: Tensor, length: int) -> Tensor:
     """``k_t = Re sum_n w_n a_n^t`` for t < length, without the powers as an array of length x n.
 
@@ -193,13 +202,35 @@ def convolve(A: Diagonal, rule: LinearDiscretization, gap: Tensor, u: Tensor, re
     start = (readout * first).sum(-1, keepdim=True)
     later = _kernel(readout * rest, coarse, fine, length - 1, dtype)
     kernel = torch.cat([start.real.to(dtype), later], -1)
-    size = fft_length(2 * length - 1)
     inputs = u.movedim(1, -1).to(dtype)
-    spectrum = torch.fft.rfft(kernel, n=size) * torch.fft.rfft(inputs, n=size)
-    y = torch.fft.irfft(spectrum, n=size)[..., :length].movedim(-1, 1)
+    y = causal_convolution(kernel, inputs).movedim(-1, 1)
     gathered = _gather(inputs[..., :-1], coarse, fine)
     state = first * inputs[..., -1:] + rest * gathered
     return y, state.to(torch.promote_types(A.dtype, u.dtype))
+
+
+def causal_convolution(kernel: Tensor, inputs: Tensor) -> Tensor:
+    """``y_t = sum_j k_j u_(t-j)`` over the last axis by FFT, padded so that nothing wraps around.
+
+    Parameters
+    ----------
+    kernel : Tensor (*k, l)
+    inputs : Tensor (*, *k, l)
+
+    Returns
+    -------
+    Tensor (*, *k, l)
+
+    Examples
+    --------
+    >>> import torch
+    >>> causal_convolution(torch.tensor([1.0, 0.5]), torch.ones(2)).round(decimals=4)
+    tensor([1.0000, 1.5000])
+    """
+    length = inputs.shape[-1]
+    size = fft_length(2 * length - 1)
+    spectrum = torch.fft.rfft(kernel, n=size) * torch.fft.rfft(inputs, n=size)
+    return torch.fft.irfft(spectrum, n=size)[..., :length]
 
 
 def _response(A: Diagonal, rule: LinearDiscretization, gap: Tensor, shape: torch.Size) -> tuple[Tensor, Tensor, Tensor]:

@@ -89,6 +89,12 @@ class Dense(StateMatrix):
     def dense(self) -> Tensor:
         return self.matrix
 
+    def adjoint(self) -> Dense:
+        return Dense(self.matrix.mH)
+
+    def entries(self) -> tuple[Tensor, ...]:
+        return (self.matrix,)
+
     def _exponential_blocks(self, order: int, h: Tensor) -> tuple[Tensor, ...]:
         # First block row of exp([[hA, I, 0], [0, 0, I], [0, 0, 0]]) is exp(hA), phi_1(hA), phi_2(hA), and so on.
         scaled = h[..., None, None] * self.matrix

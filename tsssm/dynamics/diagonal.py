@@ -87,6 +87,12 @@ class Diagonal(StateMatrix):
     def dense(self) -> Tensor:
         return torch.diag_embed(self.eigenvalues)
 
+    def adjoint(self) -> Diagonal:
+        return Diagonal(self.eigenvalues.conj())
+
+    def entries(self) -> tuple[Tensor, ...]:
+        return (self.eigenvalues,)
+
     def _column(self, h: Scalar) -> Tensor:
         return as_factor(h, self).unsqueeze(-1)
 

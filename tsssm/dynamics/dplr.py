@@ -93,10 +93,7 @@ class DPLR(StateMatrix):
         inverse = 1 / (1 - alpha * z)
         left = (inverse.unsqueeze(-1) * self.P).to(self.dtype)
         right = (inverse.conj().unsqueeze(-1) * self.Q).to(self.dtype)
-        h = h[..., None, None]
-        core = torch.eye(self.P.shape[-1], dtype=self.dtype, device=self.device)
-        core = core + alpha * h * (right.mH @ self.P.to(self.dtype))
-        left = h * (left / core if self.P.shape[-1] == 1 else torch.linalg.solve(core, left, left=False))
+        left = scaled_by_core(left, h[..., None, None], alpha, right.mH @ self.P.to(self.dtype))
         return DPLR((1 + (1 - alpha) * z) * inverse, left, right), DPLR(inverse, alpha * left, right)
 
     def phis(self, order: int, h: Scalar) -> tuple[Dense, ...]:
@@ -104,3 +101,22 @@ class DPLR(StateMatrix):
 
     def dense(self) -> Tensor:
         return torch.diag_embed(self.eigenvalues) - self.P.to(self.dtype) @ self.Q.mH.to(self.dtype)
+
+    def adjoint(self) -> DPLR:
+        return DPLR(self.eigenvalues.conj(), self.Q, self.P)
+
+    def entries(self) -> tuple[Tensor, ...]:
+        return whole_batch(self, self.eigenvalues, self.P, self.Q)
+
+
+def scaled_by_core(left: Tensor, h: Tensor, alpha: float, seen: Tensor) -> Tensor:
+    """``h left (I + alpha h seen)^-1``, the left factor of Woodbury's identity; `seen` (*, r, r) is Q^H D P."""
+    core = torch.eye(seen.shape[-1], dtype=seen.dtype, device=seen.device) + alpha * h * seen
+    return h * (left / core if seen.shape[-1] == 1 else torch.linalg.solve(core.to(left.dtype), left, left=False))
+
+
+def whole_batch(A: StateMatrix, eigenvalues: Tensor, P: Tensor, Q: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The three parts, expanded to the batch shape of A."""
+    batch = A.shape[:-2]
+    parts = (part.expand(*batch, *part.shape[-2:]) for part in (P, Q))
+    return eigenvalues.expand(*batch, eigenvalues.shape[-1]), *parts

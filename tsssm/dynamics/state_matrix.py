@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -70,6 +70,18 @@ class StateMatrix(Field):
     @abstractmethod
     def dense(self) -> Tensor:
         """Entries (*, n, n)."""
+
+    @abstractmethod
+    def adjoint(self) -> Self:
+        """``A^H``: what takes gradients back through ``A x``."""
+
+    @abstractmethod
+    def entries(self) -> tuple[Tensor, ...]:
+        """The tensors that ``type(A)(*tensors)`` is made of again, each of the whole batch shape."""
+
+    def pick(self, index: Any) -> Self:
+        """The matrices at an index of the batch axes."""
+        return type(self)(*(entry[index] for entry in self.entries()))
 
     def __call__(self, t: Tensor | None, x: Tensor, u: Tensor | None) -> Tensor:
         """``A x + u``: the matrix as a field."""
