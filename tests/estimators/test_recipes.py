@@ -9,18 +9,43 @@ from sklearn.model_selection import GridSearchCV
 from tests.conformance.estimators import QUICK, ragged
 from tsssm import Recipe, SSMClassifier
 from tsssm.estimators.recipes import as_recipe, short_names
-from tsssm.layers import GRU, S4D, S5, Selective, Stack
+from tsssm.layers import GRU, LRU, LSSL, S4, S4D, S5, Selective, Stack
 
 LABELS = ["a", "b"] * 12
 
 
 def test_short_names_cover_the_public_layers():
-    assert short_names() == {"gru": GRU, "s4d": S4D, "s5": S5, "selective": Selective}
+    assert short_names() == {
+        "gru": GRU,
+        "lru": LRU,
+        "lssl": LSSL,
+        "s4": S4,
+        "s4d": S4D,
+        "s5": S5,
+        "selective": Selective,
+    }
 
 
 @pytest.mark.parametrize("layer", ["S5", S5, Recipe(S5)])
 def test_three_ways_to_say_the_same(layer):
     assert as_recipe(layer) == Recipe(S5)
+
+
+@pytest.mark.parametrize("name", ["s4d-legs", "s4d-lin", "s4d-inv", "dss"])
+def test_presets_are_recipes_of_their_own(name: str):
+    assert as_recipe(name).kind is S4D
+    as_recipe(name).set_params(d_state=2)
+    assert as_recipe(name).get_params()["d_state"] == 32
+
+
+def test_dss_starts_from_hippo():
+    assert as_recipe("DSS") == as_recipe("s4d-legs") == Recipe(S4D, init="legs")
+
+
+@pytest.mark.parametrize("layer", ["s4", "lssl", "lru", "dss"])
+def test_an_estimator_takes_the_name(layer: str):
+    est = SSMClassifier(layer=layer, **{**QUICK, "epochs": 1}).fit(ragged(), LABELS)
+    assert est.predict(ragged()).shape == (len(LABELS),)
 
 
 @pytest.mark.parametrize("layer", ["mamba", "stack"])

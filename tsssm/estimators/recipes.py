@@ -12,6 +12,14 @@ from tsssm.layers import Layer, Recipe
 # those that an estimator stacks itself
 WRAPPERS = (layers.Stack, layers.Bidirectional)
 
+# names of the literature for a layer with certain arguments; DSS is S4D with the eigenvalues of HiPPO (arXiv 2203.14343)
+PRESETS = {
+    "dss": Recipe(layers.S4D, init="legs"),
+    "s4d-inv": Recipe(layers.S4D, init="inv"),
+    "s4d-legs": Recipe(layers.S4D, init="legs"),
+    "s4d-lin": Recipe(layers.S4D, init="lin"),
+}
+
 
 def short_names() -> dict[str, type[Layer]]:
     """Names such as "s5" of all public layers that an estimator can take."""
@@ -33,7 +41,7 @@ def as_recipe(layer: Any) -> Recipe:
     if isinstance(layer, Recipe):
         return layer
     if isinstance(layer, str):
-        names = short_names()
+        names = {name: Recipe(kind) for name, kind in short_names().items()} | PRESETS
         if layer.lower() not in names:
             raise ValueError(
                 explain(
@@ -42,5 +50,7 @@ def as_recipe(layer: Any) -> Recipe:
                     "Check the spelling",
                 )
             )
-        return Recipe(names[layer.lower()])
+        named = names[layer.lower()]
+        # a copy, for a recipe can be changed in place
+        return Recipe(named.kind, **named.arguments)
     return Recipe(layer)
