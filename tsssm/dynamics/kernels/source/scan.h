@@ -72,6 +72,42 @@ static void NAME(advance_all)(Block *b) {
 /* One row of the reverse sweep for one mode; what it carries from row to row. */
 typedef struct { V x, xi, adj, adji, g_rate, g_ratei, g_weight, g_weighti, g_gain, g_gaini; } NAME(Sweep);
 
+/* Mode n of the planes of a block as it enters the sweep, and what the sweep adds to them. */
+INLINE NAME(Sweep) NAME(sweep_in)(const Block *b, int64_t n) {
+  const R *state = b->state + n * TWO, *adjoint = b->adjoint + n * TWO;
+  return (NAME(Sweep)){.x = load(state), .xi = load(state + W), .adj = load(adjoint), .adji = load(adjoint + W),
+                       .g_rate = all(0), .g_ratei = all(0), .g_weight = all(0), .g_weighti = all(0),
+                       .g_gain = all(0), .g_gaini = all(0)};
+}
+INLINE void NAME(add_to)(R *plane, V re, V im, const int CM) {
+  store(plane, load(plane) + re);
+  if (CM) store(plane + W, load(plane + W) + im);
+}
+INLINE void NAME(sweep_out)(Block *b, int64_t n, const NAME(Sweep) *z, const int CM, const int GAIN) {
+  store(b->adjoint + n * TWO, z->adj);
+  if (CM) store(b->adjoint + n * TWO + W, z->adji);
+  NAME(add_to)(b->g_rate + n * TWO, z->g_rate, z->g_ratei, CM);
+  NAME(add_to)(b->g_weight + n * TWO, z->g_weight, z->g_weighti, CM);
+  if (GAIN) NAME(add_to)(b->g_gain + n * TWO, z->g_gain, z->g_gaini, CM);
+}
+
+/* A state p after the step m s that a silent row moves a copy of it by, which nobody else sees. */
+INLINE void NAME(moved)(V p, V pi, V s, V si, V mr, V mi, const int CM, V *x, V *xi) {
+  V step = mr * s;
+  if (CM) { step -= mi * si; *xi = pi + (mr * si + mi * s); }
+  *x = p + step;
+}
+
+/* G times the conjugate of dm/dz = (1 + beta m)(1 + gamma m): beta = 1, gamma = 0 for the exponential, both alpha for the
+   rational. */
+INLINE void NAME(through_growth)(V G, V Gi, V mr, V mi, R beta, R gamma, const int CM, V *h, V *hi) {
+  V a = all(1) + beta * mr, d = all(1) + gamma * mr;
+  if (CM) {
+    V ai = beta * mi, di = gamma * mi, r = a * d - ai * di, ri = a * di + ai * d;
+    *h = r * G + ri * Gi; *hi = r * Gi - ri * G;
+  } else *h = a * d * G;
+}
+
 /* A row's part of the gradient to the rate where gap times rate is small: conj(1 + m) G conj(X) gap for the transition, and
    conj(1 + m - m / z) G conj(hold) gap for the gain m / rate of held inputs. The bracket is near z / 2 and would be lost in
    the difference, so it is summed as a series in m, whose coefficients are those of Gregory. */
@@ -97,16 +133,13 @@ INLINE void NAME(retreat)(Block *b, int64_t n, const int AT, const int CM, const
   const R *m[MODES_AT_ONCE];
   NAME(Sweep) c[MODES_AT_ONCE];
   V w[MODES_AT_ONCE], wi[MODES_AT_ONCE], rate[MODES_AT_ONCE], ratei[MODES_AT_ONCE];
-  /* dm/dz = (1 + beta m)(1 + gamma m): beta = 1, gamma = 0 for the exponential, both alpha for the rational */
   const R beta = b->scan->rational ? (R)b->scan->alpha : 1, gamma = b->scan->rational ? (R)b->scan->alpha : 0;
   UNROLL for (int j = 0; j < AT; j++) {
     int64_t at = (n + j) * TWO;
     m[j] = b->scan->unique ? b->table + (n + j) * b->scan->unique * TWO : b->factors + j * CHUNK * TWO;
     w[j] = load(b->weight + at); wi[j] = load(b->weight + at + W);
     rate[j] = load(b->rate + at); ratei[j] = load(b->rate + at + W);
-    c[j] = (NAME(Sweep)){.x = load(b->state + at), .xi = load(b->state + at + W), .adj = load(b->adjoint + at),
-                         .adji = load(b->adjoint + at + W), .g_rate = all(0), .g_ratei = all(0), .g_weight = all(0), .g_weighti = all(0),
-                         .g_gain = all(0), .g_gaini = all(0)};
+    c[j] = NAME(sweep_in)(b, n + j);
   }
   for (int64_t k = b->rows - 1; k >= 0; k--) {
     const int64_t at = (int64_t)b->which[k] * TWO;
@@ -124,10 +157,7 @@ INLINE void NAME(retreat)(Block *b, int64_t n, const int AT, const int CM, const
       V s = p + u, si = CR ? pi + ui : pi;
       V x = z->x, xi = z->xi, G = z->adj, Gi = CM ? z->adji : all(0);
       if (silent) {
-        /* a silent row moves a copy of the state that nobody else sees */
-        V step = mr * s;
-        if (CM) { step -= mi * si; xi = pi + (mr * si + mi * s); }
-        x = p + step;
+        NAME(moved)(p, pi, s, si, mr, mi, CM, &x, &xi);
         G = Gi = all(0);
       }
       G += w[j] * g;
@@ -144,13 +174,7 @@ INLINE void NAME(retreat)(Block *b, int64_t n, const int AT, const int CM, const
       if (GENERAL) { gp += G; if (CR) gpi += Gi; }
       V next = G + t, nexti = CM ? Gi + ti : all(0);
       V h = next, hi = nexti;
-      if (GENERAL) {
-        V a = all(1) + beta * mr, d = all(1) + gamma * mr;
-        if (CM) {
-          V ai = beta * mi, di = gamma * mi, r = a * d - ai * di, ri = a * di + ai * d;
-          h = r * G + ri * Gi; hi = r * Gi - ri * G;
-        } else h = a * d * G;
-      }
+      if (GENERAL) NAME(through_growth)(G, Gi, mr, mi, beta, gamma, CM, &h, &hi);
       V q = h * s, qi = all(0);
       if (CM) { q += hi * si; qi = hi * s - h * si; }
       gd += rate[j] * q;
@@ -173,18 +197,7 @@ INLINE void NAME(retreat)(Block *b, int64_t n, const int AT, const int CM, const
     if (GENERAL && CR) store(b->g_push + k * TWO + W, gpi);
     store(b->g_gap + k * TWO, gd);
   }
-  UNROLL for (int j = 0; j < AT; j++) {
-    int64_t at = (n + j) * TWO;
-    store(b->adjoint + at, c[j].adj);
-    store(b->g_rate + at, load(b->g_rate + at) + c[j].g_rate);
-    store(b->g_weight + at, load(b->g_weight + at) + c[j].g_weight);
-    store(b->g_gain + at, load(b->g_gain + at) + c[j].g_gain);
-    if (!CM) continue;
-    store(b->adjoint + at + W, c[j].adji);
-    store(b->g_rate + at + W, load(b->g_rate + at + W) + c[j].g_ratei);
-    store(b->g_weight + at + W, load(b->g_weight + at + W) + c[j].g_weighti);
-    store(b->g_gain + at + W, load(b->g_gain + at + W) + c[j].g_gaini);
-  }
+  UNROLL for (int j = 0; j < AT; j++) NAME(sweep_out)(b, n + j, &c[j], CM, 1);
 }
 
 /* Whether the modes from n on move so little in every gap of the chunk that the series is right to rounding. In double

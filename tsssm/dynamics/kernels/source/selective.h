@@ -104,17 +104,14 @@ INLINE void NAME(selective_retreat)(Rows *b, int64_t n, const int CM, const int 
   const R *B = b->B + n + last * next_row, *C = b->C + n + last * next_row;
   const R *factors = b->factors, *trace = b->trace, *weights = b->block.weight + n * TWO, *rates = b->block.rate + n * TWO;
   const uint8_t *active = b->active;
-  /* dm/dz = (1 + beta m)(1 + gamma m): beta = 1, gamma = 0 for the exponential, both alpha for the rational */
   const R alpha = (R)b->scan->scan.alpha, beta = b->scan->scan.rational ? alpha : 1, gamma = b->scan->scan.rational ? alpha : 0;
   R *sums = b->sums, *g_gaps = b->g_gap, *g_hold = b->g_hold, *g_push = b->g_push;
   NAME(Sweep) c[PAIR];
   V w[PAIR], wi[PAIR], rate[PAIR], ratei[PAIR], folded[PAIR];
   UNROLL for (int j = 0; j < PAIR; j++) {
-    const R *state = b->block.state + (n + j) * TWO, *adjoint = b->block.adjoint + (n + j) * TWO;
     w[j] = load(weights + j * TWO); wi[j] = load(weights + j * TWO + W);
     rate[j] = load(rates + j * TWO); ratei[j] = load(rates + j * TWO + W);
-    c[j] = (NAME(Sweep)){.x = load(state), .xi = load(state + W), .adj = load(adjoint), .adji = load(adjoint + W),
-                         .g_rate = all(0), .g_ratei = all(0), .g_weight = all(0), .g_weighti = all(0)};
+    c[j] = NAME(sweep_in)(&b->block, n + j);
   }
   for (int64_t k = last; k >= 0; k--, B -= next_row, C -= next_row) {
     const int silent = active && !active[k];
@@ -127,12 +124,7 @@ INLINE void NAME(selective_retreat)(Rows *b, int64_t n, const int CM, const int 
       V from = load(before), fromi = CM ? load(before + W) : all(0), mr = load(m), mi = CM ? load(m + W) : all(0);
       V s = from, si = fromi, x = z->x, xi = z->xi;
       if (HOLD) { s += B[j] * u; if (CB) si += B[imag + j] * u; }
-      if (silent) {
-        /* a silent row moves a copy of the state that nobody else sees */
-        V step = mr * s;
-        if (CM) { step -= mi * si; xi = fromi + (mr * si + mi * s); }
-        x = from + step;
-      }
+      if (silent) NAME(moved)(from, fromi, s, si, mr, mi, CM, &x, &xi);
       V gc = C[j] * g, gci = CB ? -C[imag + j] * g : all(0), G = w[j] * gc, Gi = CM ? -wi[j] * gc : all(0);
       V g_C, g_Ci = all(0), g_B = all(0), g_Bi = all(0);
       z->g_weight += gc * x;
@@ -156,13 +148,7 @@ INLINE void NAME(selective_retreat)(Rows *b, int64_t n, const int CM, const int 
         else store(sums + (k * PAIR + j) * W, NAME(fold)(folded[j], imaginary));
       }
       V next = G + t, nexti = CM ? Gi + ti : all(0), h = next, hi = nexti;
-      if (ANY) {
-        V a = all(1) + beta * mr, d = all(1) + gamma * mr;
-        if (CM) {
-          V ai = beta * mi, di = gamma * mi, r = a * d - ai * di, ri = a * di + ai * d;
-          h = r * G + ri * Gi; hi = r * Gi - ri * G;
-        } else h = a * d * G;
-      }
+      if (ANY) NAME(through_growth)(G, Gi, mr, mi, beta, gamma, CM, &h, &hi);
       V q = h * s, qi = all(0);
       if (CM) { q += hi * si; qi = hi * s - h * si; z->g_ratei += qi * gap; g_gap += ratei[j] * qi; }
       z->g_rate += q * gap;
@@ -177,13 +163,7 @@ INLINE void NAME(selective_retreat)(Rows *b, int64_t n, const int CM, const int 
     if (HOLD) store(g_hold + k * W, gu);
     if (PUSH) store(g_push + k * W, gp);
   }
-  UNROLL for (int j = 0; j < PAIR; j++) {
-    R *adjoint = b->block.adjoint + (n + j) * TWO, *g_rate = b->block.g_rate + (n + j) * TWO;
-    R *g_weight = b->block.g_weight + (n + j) * TWO;
-    store(adjoint, c[j].adj); store(adjoint + W, c[j].adji);
-    store(g_rate, load(g_rate) + c[j].g_rate); store(g_rate + W, load(g_rate + W) + c[j].g_ratei);
-    store(g_weight, load(g_weight) + c[j].g_weight); store(g_weight + W, load(g_weight + W) + c[j].g_weighti);
-  }
+  UNROLL for (int j = 0; j < PAIR; j++) NAME(sweep_out)(&b->block, n + j, &c[j], CM, 0);
 }
 
 /* The rest of the folding, and what it gives added to a part of the sums: (row, mode, part, B or C). */
