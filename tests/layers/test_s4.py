@@ -7,15 +7,26 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.conformance.kinds import packed, some_series
 from tests.layers.systems import RULES, System, gradients, scipy_run, step_by_step, torch_run, wild
 from tsssm.dynamics import Bilinear, Dense, GeneralizedBilinear, LinearDiscretization, channels, evolve_loop, krylov
 from tsssm.dynamics.hippo import legs
+from tsssm.dynamics.kernels import lowrank
 from tsssm.grid import Grid
 from tsssm.layers import S4
 
 CLOSE = {"rtol": 1e-9, "atol": 1e-9}
 CLOSER = {"rtol": 1e-10, "atol": 1e-10}
 PAPER = GeneralizedBilinear(0.5)
+FORMS = [
+    "even",
+    "even by Cauchy sums",
+    "even walked",
+    "irregular",
+    "streamed",
+    "irregular in torch",
+    "in pieces in torch",
+]
 every_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: type(rule).__name__)
 
 
@@ -54,14 +65,15 @@ def test_equals_scipy_on_true_gaps(rule: LinearDiscretization):
 
 
 @every_rule
-@pytest.mark.parametrize("form", ["even", "even by Cauchy sums", "even walked", "irregular", "in pieces", "streamed"])
+@pytest.mark.parametrize("form", FORMS)
 def test_every_form_is_the_plain_loop(rule: LinearDiscretization, form: str, monkeypatch: pytest.MonkeyPatch):
     layer, x = layer_of(rule), features(9)
     grid = Grid.regular(2, 9, 0.7, torch.float64) if form.startswith("even") else irregular()
     monkeypatch.setattr(krylov, "LONG", 1 if form == "even by Cauchy sums" else 1000)
-    if form == "even walked":
-        monkeypatch.setattr(channels, "uniform_gap", lambda *_: None)
-    if form == "in pieces":
+    monkeypatch.setattr(channels, "convolution_pays", lambda *_: form != "even walked")
+    if form.endswith("in torch"):
+        monkeypatch.setattr(lowrank, "takes", lambda u: False)
+    if form == "in pieces in torch":
         monkeypatch.setattr(channels, "NUMBERS_AT_ONCE", 200)
     y = step_by_step(layer, x, grid) if form == "streamed" else layer(x, grid)[0]
     truth = torch_run(whole(layer), rule, grid.dt, x) + layer.D * x
@@ -84,6 +96,7 @@ def test_gaps_learn(rule: LinearDiscretization):
 @pytest.mark.parametrize("l", [1, 2, 63, 64, 65])
 def test_lengths(rule: LinearDiscretization, l: int, monkeypatch: pytest.MonkeyPatch):
     layer, x, grid = layer_of(rule, d_state=16), features(65)[:, :l], Grid.regular(2, l, 0.3, torch.float64)
+    monkeypatch.setattr(channels, "convolution_pays", lambda *_: True)
     y, state = layer(x, grid)
     torch.testing.assert_close(y, step_by_step(layer, x, grid), **CLOSER)
     monkeypatch.setattr(krylov, "LONG", 1)
@@ -132,3 +145,29 @@ def test_half_rate_needs_no_training():
 def test_odd_state():
     with pytest.raises(ValueError, match="even and positive"):
         S4(2, d_state=5)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("d_state", [2, 6, 40])
+def test_rows_in_c_equal_those_in_torch(alpha: float, d_state: int, monkeypatch: pytest.MonkeyPatch):
+    # silent rows, several series a row, padding, and more rows than are kept for the way back
+    layer = layer_of(GeneralizedBilinear(alpha), d_state)
+    with torch.no_grad():
+        layer.log_timescale -= 3.0  # forward Euler is stable on short steps only
+    torch.manual_seed(3)
+    a, b, c, d = some_series([70, 9, 64, 66], 0.3)
+    grid = packed([[a, b], [c], [d]])
+    x = torch.randn(*grid.dt.shape, 2, dtype=torch.float64).requires_grad_()
+    dt = grid.dt.clone().requires_grad_()
+    _, start = layer(x[:, :5], grid.piece(0, 5))
+    start = start._replace(x=torch.randn_like(start.x).requires_grad_())
+    late = Grid(dt, grid.valid, grid.reset & (torch.arange(grid.dt.shape[1]) > 0), grid.active)
+    inputs, runs = (x, dt, start.x, *layer.parameters()), []
+    for takes in (lowrank.takes, lambda u: False):
+        monkeypatch.setattr(lowrank, "takes", takes)
+        y, end = layer(x, late, start)
+        outputs = torch.cat([y[grid.valid].flatten(), end.x.flatten()])
+        runs.append((outputs, gradients(outputs, *inputs)))
+    torch.testing.assert_close(runs[0][0], runs[1][0], **CLOSER)
+    for mine, true in zip(runs[0][1], runs[1][1], strict=True):
+        torch.testing.assert_close(mine, true, **CLOSE)

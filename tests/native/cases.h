@@ -142,6 +142,33 @@ static void CASE(cauchy)(void) {
   CASE(output)(g_a, h * n); CASE(output)(g_b, h * n); CASE(output)(g_w, 2 * h * q * n);
 }
 
+static void CASE(lowrank_of)(void) {
+  const int64_t b = 1 + below(3), l = any_length(), h = 1 + below(4), modes = 16 * (1 + below(3)), wanted = below(2);
+  const int64_t state = b * h * 2 * modes, plane = h * 10 * modes, chunks = (l + 63) / 64;
+  R *parts = CASE(numbers)(plane, -1, 1);
+  for (int64_t i = 0; i < h; i++) {
+    /* stable: no real part is positive, and Q is P */
+    R *p = parts + i * 10 * modes;
+    for (int64_t m = 0; m < modes; m++) p[m] = -p[m] * p[m];
+    memcpy(p + 4 * modes, p + 2 * modes, (size_t)(2 * modes) * sizeof(R));
+  }
+  LowRank of = {.batch = b, .rows = l, .channels = h, .modes = modes, .threads = threads, .alpha = 0.5 + 0.5 * (double)below(2)};
+  of.parts = parts; of.gap = CASE(gaps)(b * l); of.u = CASE(numbers)(b * l * h, -1, 1);
+  of.start = CASE(numbers)(state, -1, 1);
+  of.reset = below(2) ? flags(b * l, 0.1) : 0;
+  of.active = below(2) ? flags(b * l, 0.5) : 0;
+  R *y = CASE(space)(b * l * h), *end = CASE(space)(state);
+  of.y = y; of.end = end; of.checkpoints = CASE(space)(h * b * chunks * 2 * modes);
+  if (PASTE(tsssm_lowrank, R)(&of, 0)) fail("no memory");
+  CASE(output)(y, b * l * h); CASE(output)(end, state);
+  R *g_parts = CASE(space)(plane), *g_gap = wanted ? CASE(space)(h * b * l) : 0;
+  R *g_u = CASE(space)(b * l * h), *g_start = CASE(space)(state);
+  of.g_y = CASE(numbers)(b * l * h, -1, 1); of.g_end = CASE(numbers)(state, -1, 1);
+  of.g_parts = g_parts; of.g_gap = g_gap; of.g_u = g_u; of.g_start = g_start;
+  if (PASTE(tsssm_lowrank, R)(&of, 1)) fail("no memory");
+  CASE(output)(g_parts, plane); CASE(output)(g_gap, h * b * l); CASE(output)(g_u, b * l * h); CASE(output)(g_start, state);
+}
+
 static void CASE(trajectory)(void) {
   const int64_t b = any_width() + (below(6) ? 0 : 256), l = ONE_OF(0, 1, 2, 5, 17), d = 1 + below(6), m = below(4);
   const int64_t layers = 1 + below(4), stages = 1 + below(4), places = 1 + below(3), noise = below(4), wanted = below(8);

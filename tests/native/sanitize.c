@@ -141,6 +141,7 @@ int main(int argc, char **argv) {
   BOTH(scan);
   BOTH(selective);
   BOTH(cauchy);
+  BOTH(lowrank_of);
   BOTH(trajectory);
   BOTH(recurrence_of);
   run("bank", bank, cases);

@@ -41,8 +41,8 @@ class S4(Layer):
 
     Notes
     -----
-    Even grids are an FFT convolution, O(d_model (n^3 log l + n l)) for the kernel. Others run row after row on their true
-    gaps, O(b l d_model n) by Woodbury's identity, in torch: slower than S4D and S5 by one to two orders of magnitude.
+    Even grids are an FFT convolution where it pays, O(d_model (n^3 log l + n l)) for the kernel. Others run row after row
+    on their true gaps, O(b l d_model n) by Woodbury's identity: 3 to 5 times the time of S4D in C, 100 times in torch.
     Re Lambda < 0 and the low-rank part takes away only, so that no eigenvalue is ever right of the imaginary axis.
 
     References

@@ -14,6 +14,7 @@
 #include "trajectory.h"
 #include "selective.h"
 #include "selective_tasks.h"
+#include "lowrank.h"
 #include "bank.h"
 #include "undo.h"
 
@@ -31,6 +32,7 @@
 #include "trajectory.h"
 #include "selective.h"
 #include "selective_tasks.h"
+#include "lowrank.h"
 #include "undo.h"
 
 #undef SET

@@ -87,6 +87,17 @@ typedef struct {
   double fast;
 } Bank;
 
+/* Arguments of channels with a diagonal plus low rank matrix, see lowrank.h; lowrank.py has the same fields. */
+typedef struct {
+  const void *parts, *gap, *u, *start;
+  const uint8_t *reset, *active;
+  void *y, *end, *checkpoints;
+  const void *g_y, *g_end;
+  void *g_parts, *g_gap, *g_u, *g_start;
+  int64_t batch, rows, channels, modes, threads;
+  double alpha;
+} LowRank;
+
 static void *allocate(size_t size) {
   void *memory = 0;
   if (posix_memalign(&memory, 64, size + 64)) return 0;
@@ -179,6 +190,8 @@ int64_t tsssm_unique_double(const double *gap, int64_t rows, int64_t most, int32
 }
 void tsssm_recurrence_float(const Recurrence *of, int backward) { CALL(recurrence_float, of, backward); }
 void tsssm_recurrence_double(const Recurrence *of, int backward) { CALL(recurrence_double, of, backward); }
+int tsssm_lowrank_float(const LowRank *of, int backward) { CALL(lowrank_float, of, backward); }
+int tsssm_lowrank_double(const LowRank *of, int backward) { CALL(lowrank_double, of, backward); }
 int tsssm_pooled(const Bank *bank) { CALL(bank_float, bank); }
 #define CAUCHY(R)                                                                                                     \
   void tsssm_cauchy_##R(const R *a, const R *b, const R *w, const R *sin, const R *cos, R *re, R *im, int64_t channels, \
