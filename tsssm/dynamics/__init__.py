@@ -18,7 +18,9 @@ from tsssm.dynamics.discretization import (
 )
 from tsssm.dynamics.evolve import evolve, evolve_loop, evolve_scan
 from tsssm.dynamics.fields import Field, StochasticField
+from tsssm.dynamics.kalman import Belief, Filtered, GaussianSystem, kalman_filter, smooth
 from tsssm.dynamics.matrices import DPLR, Dense, Diagonal, Paired, StateMatrix
+from tsssm.dynamics.noise import process_noise, stationary_covariance
 from tsssm.dynamics.rows import State
 from tsssm.dynamics.scan import associative_scan, chunked_scan, scan, sequential_scan
 from tsssm.dynamics.selective import evolve_selective, selective_loop
@@ -26,6 +28,7 @@ from tsssm.dynamics.selective import evolve_selective, selective_loop
 __all__ = [
     "DPLR",
     "BackwardEuler",
+    "Belief",
     "Bilinear",
     "Dense",
     "Diagonal",
@@ -34,8 +37,10 @@ __all__ = [
     "ExponentialEuler",
     "ExponentialTrapezoid",
     "Field",
+    "Filtered",
     "FirstOrderHold",
     "ForwardEuler",
+    "GaussianSystem",
     "GeneralizedBilinear",
     "LeftHold",
     "LinearDiscretization",
@@ -53,7 +58,11 @@ __all__ = [
     "evolve_scan",
     "evolve_selective",
     "impulse_response",
+    "kalman_filter",
+    "process_noise",
     "scan",
     "selective_loop",
     "sequential_scan",
+    "smooth",
+    "stationary_covariance",
 ]
