@@ -55,6 +55,7 @@ LAYERS: dict[str, Callable] = {
     "LRU": lambda kind: kind(WIDTH, d_state=4),
     "LSSL": lambda kind: kind(WIDTH, d_state=4, **FAST),
     "S4": lambda kind: kind(WIDTH, d_state=4, **FAST),
+    "LinearGaussian": lambda kind: kind(WIDTH, d_state=4, **FAST),
     "S4D": lambda kind: kind(WIDTH, d_state=4, **FAST),
     "S5": lambda kind: kind(WIDTH, d_state=4, blocks=1, **FAST),
     "Selective": lambda kind: kind(WIDTH, d_state=4, **FAST),

@@ -9,7 +9,7 @@ from sklearn.model_selection import GridSearchCV
 from tests.conformance.estimators import QUICK, ragged
 from tsssm import Recipe, SSMClassifier
 from tsssm.estimators.recipes import as_recipe, short_names
-from tsssm.layers import GRU, LRU, LSSL, S4, S4D, S5, Selective, Stack
+from tsssm.layers import GRU, LRU, LSSL, S4, S4D, S5, LinearGaussian, Selective, Stack
 
 LABELS = ["a", "b"] * 12
 
@@ -17,6 +17,7 @@ LABELS = ["a", "b"] * 12
 def test_short_names_cover_the_public_layers():
     assert short_names() == {
         "gru": GRU,
+        "lineargaussian": LinearGaussian,
         "lru": LRU,
         "lssl": LSSL,
         "s4": S4,

@@ -3,6 +3,7 @@
 from tsssm.layers.base import Layer, Recipe
 from tsssm.layers.bidirectional import Bidirectional
 from tsssm.layers.gru import GRU
+from tsssm.layers.linear_gaussian import LinearGaussian
 from tsssm.layers.lru import LRU
 from tsssm.layers.lssl import LSSL
 from tsssm.layers.s4 import S4
@@ -11,4 +12,17 @@ from tsssm.layers.s5 import S5
 from tsssm.layers.selective import Selective
 from tsssm.layers.stack import Stack
 
-__all__ = ["GRU", "LRU", "LSSL", "S4", "S4D", "S5", "Bidirectional", "Layer", "Recipe", "Selective", "Stack"]
+__all__ = [
+    "GRU",
+    "LRU",
+    "LSSL",
+    "S4",
+    "S4D",
+    "S5",
+    "Bidirectional",
+    "Layer",
+    "LinearGaussian",
+    "Recipe",
+    "Selective",
+    "Stack",
+]
