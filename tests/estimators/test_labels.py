@@ -9,7 +9,7 @@ import torch
 from sklearn.exceptions import NotFittedError
 
 from tests.conformance.estimators import QUICK, ragged
-from tsssm import Panel, SSMClassifier, SSMRegressor, SSMSequenceRegressor
+from tsssm import Panel, SSMClassifier, SSMRegressor, SSMRidgeClassifier, SSMSequenceRegressor
 from tsssm.data.synthetic import decays, noisy_sines
 from tsssm.errors import NonFiniteLossError
 
@@ -98,7 +98,7 @@ def test_class_weights_move_the_probabilities():
 
 def test_members_are_averaged():
     panel = ragged()
-    est = SSMClassifier(**{**QUICK, "members": 3}).fit(panel, LABELS)
+    est = SSMClassifier(**{**QUICK, "members": 3, "features": False}).fit(panel, LABELS)
     together = est.predict_proba(panel)
     models, apart = est.models_, []
     for model in models:
@@ -106,6 +106,15 @@ def test_members_are_averaged():
         apart.append(est.predict_proba(panel))
     np.testing.assert_allclose(np.mean(apart, 0), together, rtol=1e-12)
     assert not np.allclose(apart[0], apart[1])
+
+
+def test_probabilities_are_averaged_with_those_of_a_ridge_on_features():
+    panel = ragged()
+    both = SSMClassifier(**QUICK).fit(panel, LABELS)
+    alone = SSMClassifier(**QUICK, features=False).fit(panel, LABELS)
+    ridge = SSMRidgeClassifier(random_state=QUICK["random_state"]).fit(panel, LABELS)
+    mean = np.sqrt(alone.predict_proba(panel) * ridge.predict_proba(panel))
+    np.testing.assert_allclose(both.predict_proba(panel), mean / mean.sum(1, keepdims=True), rtol=1e-9)
 
 
 def test_members_in_parallel_are_those_in_turn():

@@ -88,7 +88,7 @@ class SSMFeatures(TransformerMixin, PanelEstimator):
 
     def _learn_panel(self, panel: Panel, y: Any) -> None:
         random = check_random_state(self.random_state)
-        panel = observed(panel)
+        panel = observed(panel, np.ones(panel.shape[1], dtype=bool))
         self.scaling_ = Scaling.fit(panel, SOFT_LIMIT)
         self.pace_ = pace_of(panel)
         groups = draw_groups(self.pace_, -(-self.n_features // PER_GROUP), random)
@@ -111,7 +111,7 @@ class SSMFeatures(TransformerMixin, PanelEstimator):
             Or a frame with the names of the features, after ``set_output(transform="pandas")``. A series without any
             observation has zeros.
         """
-        panel = observed(self._fitted_panel(X))
+        panel = observed(self._fitted_panel(X), self.scaling_.seen)
         pools, _ = pooled(self.bank_, rows_of(panel, self.scaling_, self.pace_))
         numbers = self._flat(pools.numpy())
         if _get_output_config("transform", self)["dense"] == "pandas":
@@ -140,7 +140,7 @@ class SSMFeatures(TransformerMixin, PanelEstimator):
         return np.ascontiguousarray(columns)
 
 
-def observed(panel: Panel) -> Panel:
-    """The panel without rows at which nothing was observed."""
-    seen = np.isfinite(panel.values).any(1)
+def observed(panel: Panel, channels: np.ndarray) -> Panel:
+    """The panel without rows at which none of the channels (a mask) was observed."""
+    seen = np.isfinite(panel.values[:, channels]).any(1)
     return panel if seen.all() else panel.rows(seen)

@@ -79,7 +79,7 @@ class FeatureStream:
         clock = self._clock or self._clock_of(stamps)
         new, _ = clock.read(stamps)
         rows = self._checked(new, as_floats(np.asarray(values), "values"))
-        seen = np.isfinite(rows).any(1)
+        seen = np.isfinite(rows[:, self._scaling.seen]).any(1)
         self._clock = clock
         self._times = np.concatenate([self._times, new[seen]])
         self._values = np.concatenate([self._values, self._scaling.transform(rows[seen])])
