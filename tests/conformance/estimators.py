@@ -99,6 +99,18 @@ CASES: dict[str, Case] = {
 }
 
 
+LATEST: dict[str, Callable[[Any], np.ndarray]] = {
+    "SSMClassifier": lambda stream: stream.predict_proba(),
+    "SSMRegressor": lambda stream: stream.predict(),
+    "SSMFeatures": lambda stream: stream.features(),
+    "SSMRidgeClassifier": lambda stream: stream.predict_proba(),
+    "SSMRidgeRegressor": lambda stream: stream.predict(),
+    "SSMSequenceRegressor": lambda stream: stream.predict(),
+    "SSMForecaster": lambda stream: stream.predict(at=[1.5, 3.0]).values,
+}
+"""How to ask a stream for what `Case.answers` gives for the series so far; the last row of it for answers by row."""
+
+
 def case_of(kind: type[PanelEstimator]) -> Case:
     """The case of an estimator; a new one without an entry here fails with a word on what to do."""
     if kind.__name__ not in CASES:

@@ -9,13 +9,15 @@ import torch
 from sklearn.base import ClassifierMixin
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.validation import check_is_fitted
 
 from tsssm.data import Panel, Source
 from tsssm.data.tasks import show_all
 from tsssm.estimators.base import Estimator
 from tsssm.estimators.covariates import Covariates
-from tsssm.estimators.labels import class_numbers
+from tsssm.estimators.labels import class_numbers, geometric_mean
 from tsssm.estimators.members import Plan
+from tsssm.estimators.model_stream import ClassStream
 from tsssm.estimators.ridge_classifier import SSMRidgeClassifier
 from tsssm.heads import Label
 from tsssm.models import SequenceModel
@@ -158,19 +160,41 @@ class SSMClassifier(ClassifierMixin, Estimator):
         out = np.empty((len(panel), len(self.classes_)))
         for series, _, answer in self._answers(source, lambda series: show_all(source, series)):
             out[series] = answer["probability"]
-        return averaged(out, self.ridge_.predict_proba(panel)) if self.features else out / out.sum(1, keepdims=True)
+        return (
+            geometric_mean(out, self.ridge_.predict_proba(panel)) if self.features else out / out.sum(1, keepdims=True)
+        )
 
     def predict(self, X: Any) -> np.ndarray:
         """Most probable class of each series, (n,)."""
         probability = self.predict_proba(X)
         return self.classes_[probability.argmax(1)]
 
+    def stream(self, static: Any = None, tolerance: Any = None) -> ClassStream:
+        """Give a series that grows as observations arrive, whose class at any moment is that of the series so far.
+
+        Parameters
+        ----------
+        static : mapping, Series or table of one row, optional
+            Static features, where the training panel had some.
+        tolerance : duration, optional
+            What comes at most this late is merged into the last row, where a new value replaces an old one of its
+            channel; 0 does so with repeated times alone. By default times must increase.
+
+        Raises
+        ------
+        ValueError
+            Where the layer looks at later rows too, or `static` or `tolerance` does not fit.
+
+        Examples
+        --------
+        >>> from tsssm import SSMClassifier
+        >>> from tsssm.data.synthetic import noisy_sines
+        >>> model = SSMClassifier(epochs=1, members=1, random_state=0).fit(*noisy_sines(20, random_state=0))
+        >>> model.stream().update(0.0, [0.3]).update([0.7, 1.9], [[0.1], [0.4]]).predict_proba().shape
+        (2,)
+        """
+        check_is_fitted(self, "models_")
+        return ClassStream(self, static, tolerance)
+
     def _soft_limit(self) -> float:
         return 3.0
-
-
-def averaged(probability: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Geometric mean of probabilities (n, classes)."""
-    least = np.finfo(np.float64).tiny
-    mean = np.sqrt(np.maximum(probability, least)) * np.sqrt(np.maximum(other, least))
-    return mean / mean.sum(1, keepdims=True)

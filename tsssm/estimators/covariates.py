@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from tsssm.data import Panel, StaticEncoder
 from tsssm.data.summary import summarise
@@ -42,14 +43,22 @@ class Covariates:
 
     def transform(self, panel: Panel) -> np.ndarray:
         """Numbers of each series, 0 where a channel was never observed."""
-        z = (statistics(panel) - self.center) / self.scale
+        return self.numbers(statistics(panel), panel.static)
+
+    def numbers(self, table: np.ndarray, static: pd.DataFrame | None) -> np.ndarray:
+        """Numbers of n series, from their flat tables of statistics (n, c * 7) and their statics."""
+        z = (table - self.center) / self.scale
         size = np.abs(z)
         limited = np.where(size <= 3, z, np.sign(z) * (3 + np.log1p(np.maximum(size - 3, 0))))
-        return np.c_[self.encoder.transform(panel.static, len(panel)), np.nan_to_num(limited)]
+        return np.c_[self.encoder.transform(static, len(table)), np.nan_to_num(limited)]
 
 
 def statistics(panel: Panel) -> np.ndarray:
     """Flat table (n, c * 7) of `summarise`, with the logarithm of the counts."""
-    table = summarise(panel)
+    return flattened(summarise(panel))
+
+
+def flattened(table: np.ndarray) -> np.ndarray:
+    """Statistics (n, c, 7) as (n, c * 7), with the logarithm of the counts."""
     table[:, :, -1] = np.log1p(table[:, :, -1])
-    return table.reshape(len(panel), -1)
+    return table.reshape(len(table), -1)

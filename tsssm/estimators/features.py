@@ -119,10 +119,13 @@ class SSMFeatures(TransformerMixin, PanelEstimator):
             return pd.DataFrame(numbers, index=panel.ids, columns=self.get_feature_names_out())
         return numbers
 
-    def stream(self) -> FeatureStream:
-        """Give a series that grows as observations arrive, whose features are those of `transform` at any moment."""
+    def stream(self, tolerance: Any = None) -> FeatureStream:
+        """Give a series that grows as observations arrive, whose features are those of `transform` at any moment.
+
+        What comes at most `tolerance` late is merged into the last row, as described in `SSMClassifier.stream`.
+        """
         check_is_fitted(self, "bank_")
-        return FeatureStream(self.bank_, self.scaling_, self.pace_, self._flat, self.clock_kind_)
+        return FeatureStream(self.bank_, self.scaling_, self.pace_, self._flat, self.clock_kind_, tolerance)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Names of the features, with their windows in the user's units of time."""

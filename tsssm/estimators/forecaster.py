@@ -34,6 +34,7 @@ from tsssm.estimators.queries import (
 )
 from tsssm.estimators.roles import channel_numbers, pick_head, refuse_unknown_future, repeated, with_future
 from tsssm.estimators.rows import RowEstimator
+from tsssm.estimators.window_stream import ForecastStream
 from tsssm.models.relative import Ahead, Frame
 
 STEPS = 280
@@ -268,3 +269,12 @@ class SSMForecaster(RowEstimator):
             z = self.copula_.sample(lead[rows], n, rng)
             out[:, rows] = np.moveaxis(values_at(np.moveaxis(z, 0, -1), answer[rows]), -1, 0)
         return self.scaling_.inverse(out, self._numbers(self.targets_))
+
+    def stream(self, static: Any = None, tolerance: Any = None) -> ForecastStream:
+        """Give a series that grows as observations arrive and can be forecast at any moment, from `context` rows.
+
+        `static` are its static features, where the training panel had some; what comes at most `tolerance` late is
+        merged into the last row, as described in `SSMClassifier.stream`.
+        """
+        check_is_fitted(self, "copula_")
+        return ForecastStream(self, static, tolerance)

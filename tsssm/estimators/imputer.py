@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from tsssm.data import HidePoints, Panel
 from tsssm.data.windows import cover, small_spreads, tile_windows
+from tsssm.errors import explain
 from tsssm.estimators.answers import MEDIAN, check_coverage, check_levels, values_at
 from tsssm.estimators.horizon import times_asked
 from tsssm.estimators.judging import TO_CALIBRATE, TO_JUDGE, calibration_of, judge
@@ -196,6 +197,17 @@ class SSMImputer(TransformerMixin, RowEstimator):
             return self.transform(X)
         query, answer = self._ask(X, times)
         return query.answer(self.scaling_.inverse(answer.quantiles[..., MEDIAN]), query.panel.channels)
+
+    def stream(self) -> NoReturn:
+        """Refuse: what is missing is told by what comes later, too.
+
+        Raises
+        ------
+        ValueError
+            Always.
+        """
+        must, came = "a stream needs a model that looks back only", "that of an imputer looks at later rows too"
+        raise ValueError(explain(must, came, "Use SSMForecaster, or call transform on the series so far"))
 
     def predict_quantiles(self, X: Any, times: Any, quantiles: Sequence[float] = (0.05, 0.5, 0.95)) -> Panel:
         """Quantiles at any times, in channels named like "glucose[0.05]"."""

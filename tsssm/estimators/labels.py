@@ -79,3 +79,10 @@ def centred(target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of targets (n, t) without NaN; 1 for the deviation of a constant."""
     spread = np.nanstd(target, axis=0)
     return np.nanmean(target, axis=0), np.where(spread > 0, spread, 1.0)
+
+
+def geometric_mean(probability: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Geometric mean of probabilities (..., classes)."""
+    least = np.finfo(np.float64).tiny
+    mean = np.sqrt(np.maximum(probability, least)) * np.sqrt(np.maximum(other, least))
+    return mean / mean.sum(-1, keepdims=True)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted
 
 from tsssm.data import Panel, Source
 from tsssm.data.tasks import show_all
@@ -14,6 +15,7 @@ from tsssm.estimators.base import Estimator
 from tsssm.estimators.covariates import Covariates
 from tsssm.estimators.labels import centred, numbers
 from tsssm.estimators.members import Plan
+from tsssm.estimators.model_stream import NumberStream
 from tsssm.heads import Value
 from tsssm.models import SequenceModel
 
@@ -133,6 +135,33 @@ class SSMRegressor(RegressorMixin, Estimator):
             out[series] = answer["value"]
         out = out * self.target_scale_ + self.target_center_
         return out[:, 0] if self._flat else out
+
+    def stream(self, static: Any = None, tolerance: Any = None) -> NumberStream:
+        """Give a series that grows as observations arrive, whose numbers at any moment are those of the series so far.
+
+        Parameters
+        ----------
+        static : mapping, Series or table of one row, optional
+            Static features, where the training panel had some.
+        tolerance : duration, optional
+            What comes at most this late is merged into the last row, where a new value replaces an old one of its
+            channel; 0 does so with repeated times alone. By default times must increase.
+
+        Raises
+        ------
+        ValueError
+            Where the layer looks at later rows too, or `static` or `tolerance` does not fit.
+
+        Examples
+        --------
+        >>> from tsssm import SSMRegressor
+        >>> from tsssm.data.synthetic import decays
+        >>> model = SSMRegressor(epochs=1, members=1, random_state=0).fit(*decays(20, random_state=0))
+        >>> float(model.stream().update([0.0, 0.5], [[1.0], [0.8]]).predict()) > 0
+        True
+        """
+        check_is_fitted(self, "models_")
+        return NumberStream(self, static, tolerance)
 
     def _soft_limit(self) -> float:
         return 3.0

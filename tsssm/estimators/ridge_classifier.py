@@ -8,10 +8,12 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.validation import check_is_fitted
 
 from tsssm.data import Panel
 from tsssm.estimators.feature_estimator import FeatureEstimator
 from tsssm.estimators.labels import class_numbers
+from tsssm.estimators.ridge_stream import RidgeClassStream
 from tsssm.features.calibration import Calibration
 from tsssm.features.ridge import fit_classes
 
@@ -106,3 +108,12 @@ class SSMRidgeClassifier(ClassifierMixin, FeatureEstimator):
         """Most probable class of each series, (n,)."""
         probability = self.predict_proba(X)
         return self.classes_[probability.argmax(1)]
+
+    def stream(self, static: Any = None, tolerance: Any = None) -> RidgeClassStream:
+        """Give a series that grows as observations arrive, whose class at any moment is that of the series so far.
+
+        `static` are its static features, where the training panel had some; what comes at most `tolerance` late is
+        merged into the last row, as described in `SSMClassifier.stream`.
+        """
+        check_is_fitted(self, "ridge_")
+        return RidgeClassStream(self, static, tolerance)

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted
 
 from tsssm.data import Panel
 from tsssm.estimators.feature_estimator import FeatureEstimator
 from tsssm.estimators.labels import centred, numbers
+from tsssm.estimators.ridge_stream import RidgeNumberStream
 from tsssm.features.ridge import fit_numbers
 
 
@@ -70,6 +72,15 @@ class SSMRidgeRegressor(RegressorMixin, FeatureEstimator):
         """
         out = self._decide(X) * self.target_scale_ + self.target_center_
         return out[:, 0] if self._flat else out
+
+    def stream(self, static: Any = None, tolerance: Any = None) -> RidgeNumberStream:
+        """Give a series that grows as observations arrive, whose numbers at any moment are those of the series so far.
+
+        `static` are its static features, where the training panel had some; what comes at most `tolerance` late is
+        merged into the last row, as described in `SSMClassifier.stream`.
+        """
+        check_is_fitted(self, "ridge_")
+        return RidgeNumberStream(self, static, tolerance)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils.validation import check_is_fitted
 
 from tsssm.data import Panel, Source
 from tsssm.data.tasks import ask_target
@@ -13,6 +14,7 @@ from tsssm.errors import explain
 from tsssm.estimators.base import Estimator
 from tsssm.estimators.labels import centred
 from tsssm.estimators.members import Plan
+from tsssm.estimators.model_stream import RowStream
 from tsssm.heads import Gaussian
 from tsssm.heads.rows import LEVELS
 from tsssm.models import SequenceModel
@@ -192,6 +194,32 @@ class SSMSequenceRegressor(Estimator):
             return panel.with_values(out, channels=list(self.targets_))
         out = out.reshape(len(panel), -1, len(self.targets_))
         return out[:, :, 0] if len(self.targets_) == 1 else out
+
+    def stream(self, tolerance: Any = None) -> RowStream:
+        """Give a series that grows as observations arrive, answered at each row, or later.
+
+        Parameters
+        ----------
+        tolerance : duration, optional
+            What comes at most this late is merged into the last row, where a new value replaces an old one of its
+            channel; 0 does so with repeated times alone. By default times must increase.
+
+        Raises
+        ------
+        ValueError
+            Where the model is bidirectional or `tolerance` does not fit.
+
+        Examples
+        --------
+        >>> from tsssm import SSMSequenceRegressor
+        >>> from tsssm.data.synthetic import damped_oscillators
+        >>> model = SSMSequenceRegressor(epochs=1, random_state=0).fit(*damped_oscillators(10, random_state=0))
+        >>> stream = model.stream().update([0.0, 0.7], [[0.3, 0.2], [0.1, 0.4]])
+        >>> stream.predict().shape == stream.predict(at=0.9).shape
+        True
+        """
+        check_is_fitted(self, "models_")
+        return RowStream(self, tolerance)
 
     def score(self, X: Any, y: Any) -> float:
         """Coefficient of determination R^2 over all targets observed, each weighing the same."""

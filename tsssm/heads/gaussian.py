@@ -36,16 +36,17 @@ class Gaussian(Head):
         self.read = nn.Linear(d_model, 2 * n_out)
         self.floor = floor
 
-    def _moments(self, features: Tensor) -> tuple[Tensor, Tensor]:
+    def moments(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of each target, (..., t)."""
         mean, raw = self.read(features).chunk(2, -1)
         return mean, nn.functional.softplus(raw) + self.floor
 
     def loss(self, features: Tensor, batch: Batch) -> Tensor:
-        mean, std = self._moments(features)
+        mean, std = self.moments(features)
         nll = std.log() + 0.5 * ((batch.target - mean) / std) ** 2 + 0.5 * math.log(2 * math.pi)
         return (nll * batch.wanted).sum() / batch.wanted.sum().clamp_min(1)
 
     def predict(self, features: Tensor, batch: Batch) -> dict[str, Tensor]:
-        mean, std = self._moments(features)
+        mean, std = self.moments(features)
         z = torch.special.ndtri(torch.tensor(LEVELS, dtype=mean.dtype, device=mean.device))
         return {"mean": mean, "std": std, "quantiles": mean.unsqueeze(-1) + std.unsqueeze(-1) * z}

@@ -44,7 +44,11 @@ class Label(Head):
         return nn.functional.cross_entropy(self._scores(features, batch), batch.label, self.weights)
 
     def predict(self, features: Tensor, batch: Batch) -> dict[str, Tensor]:
-        return {"probability": self._scores(features, batch).softmax(-1)}
+        return self.answer(self.pooling(features, batch.grid), batch.static)
+
+    def answer(self, pooled: Tensor, static: Tensor) -> dict[str, Tensor]:
+        """Answers from pooled features (k, 4 d) and covariates (k, s)."""
+        return {"probability": self.read(pooled, static).softmax(-1)}
 
 
 class SeriesReadout(nn.Module):

@@ -3,11 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from tsssm.grid import Grid
+
+
+class Pooled(NamedTuple):
+    """What is kept of a series (1, d) to pool it as it grows; `score`, `count` and `weight` are (1, 1).
+
+    `weight` and `focus` are the sum of the weights of the attention, and of weighted rows, relative to the top `score`.
+    """
+
+    last: Tensor
+    total: Tensor
+    count: Tensor
+    top: Tensor
+    score: Tensor
+    weight: Tensor
+    focus: Tensor
+
+    def vector(self) -> Tensor:
+        """What `Pooling` gives for the series, (1, 4 d)."""
+        return torch.cat([self.last, self.total / self.count, self.top, self.focus / self.weight], 1)
 
 
 class Pooling(nn.Module):
@@ -46,6 +66,33 @@ class Pooling(nn.Module):
         weight = (score - largest(score.detach())).exp()
         mean, top, focus = total(rows) / count, total(hit * rows) / total(hit), total(weight * rows) / total(weight)
         return torch.cat([last, mean, top, focus], 1)
+
+    def grow(self, features: Tensor, before: Pooled | None) -> Pooled:
+        """Go on by the rows of a piece of one series, (1, l, d)."""
+        rows = features[0]
+        scores = self.score(rows)
+        score = scores.amax(0, keepdim=True)
+        score = score if before is None else torch.maximum(score, before.score)
+        weights = (scores - score).exp()
+        piece = Pooled(
+            last=rows[-1:],
+            total=rows.sum(0, keepdim=True),
+            count=score.new_full((1, 1), len(rows)),
+            top=rows.amax(0, keepdim=True),
+            score=score,
+            weight=weights.sum(0, keepdim=True),
+            focus=(weights * rows).sum(0, keepdim=True),
+        )
+        if before is None:
+            return piece
+        faded = (before.score - score).exp()
+        return piece._replace(
+            total=before.total + piece.total,
+            count=before.count + piece.count,
+            top=torch.maximum(before.top, piece.top),
+            weight=faded * before.weight + piece.weight,
+            focus=faded * before.focus + piece.focus,
+        )
 
 
 Pieces = tuple[Tensor, Tensor, Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]

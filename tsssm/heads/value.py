@@ -43,4 +43,8 @@ class Value(Head):
         return nn.functional.huber_loss(self._values(features, batch), batch.label, delta=2.0)
 
     def predict(self, features: Tensor, batch: Batch) -> dict[str, Tensor]:
-        return {"value": self._values(features, batch)}
+        return self.answer(self.pooling(features, batch.grid), batch.static)
+
+    def answer(self, pooled: Tensor, static: Tensor) -> dict[str, Tensor]:
+        """Answers from pooled features (k, 4 d) and covariates (k, s)."""
+        return {"value": self.read(pooled, static)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,12 +12,23 @@ from tsssm.data.batch import Batch
 from tsssm.grid import Grid
 
 
+class Seen(NamedTuple):
+    """Last observed value of each channel up to each row and the time since, (b, l, c): 0 and infinity for none."""
+
+    value: Tensor
+    age: Tensor
+
+    def end(self) -> Seen:
+        """What the next piece of the same series goes on from, (b, 1, c)."""
+        return Seen(self.value[:, -1:], self.age[:, -1:])
+
+
 class Embed(nn.Module, ABC):
     """What turns the rows of a batch into features (b, l, d_model)."""
 
     @abstractmethod
-    def forward(self, batch: Batch) -> Tensor:
-        """Features of each row."""
+    def forward(self, batch: Batch, seen: Seen | None = None) -> Tensor:
+        """Features of each row; `seen` as `carried` gives it, where the batch is a piece that goes on with a series."""
 
 
 class FullRows(Embed):
@@ -38,10 +50,10 @@ class FullRows(Embed):
         super().__init__()
         self.mix = _Mix(channels, d_model, dropout)
 
-    def forward(self, batch: Batch) -> Tensor:
+    def forward(self, batch: Batch, seen: Seen | None = None) -> Tensor:
         if bool(batch.observed.all()):
             return self.mix(batch.values)
-        return self.mix(carried(batch.values, batch.observed, batch.grid)[0])
+        return self.mix((seen or carried(batch.values, batch.observed, batch.grid)).value)
 
 
 class PartialRows(Embed):
@@ -66,10 +78,10 @@ class PartialRows(Embed):
         super().__init__()
         self.mix = _Mix(4 * channels, d_model, dropout)
 
-    def forward(self, batch: Batch) -> Tensor:
-        last, fresh = carried(batch.values, batch.observed, batch.grid)
-        seen = batch.observed.to(batch.values.dtype)
-        return self.mix(torch.cat([batch.values, seen, last, fresh], -1))
+    def forward(self, batch: Batch, seen: Seen | None = None) -> Tensor:
+        last, age = seen or carried(batch.values, batch.observed, batch.grid)
+        observed = batch.observed.to(batch.values.dtype)
+        return self.mix(torch.cat([batch.values, observed, last, torch.exp(-age / 10.0)], -1))
 
 
 class _Mix(nn.Module):
@@ -89,11 +101,8 @@ class _Mix(nn.Module):
         return x + self.hidden(x)
 
 
-def carried(values: Tensor, observed: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
-    """Last observed value of each channel up to each row, and exp(-age / 10 time scales) of it: both (b, l, c).
-
-    Zero for a channel not observed yet.
-    """
+def carried(values: Tensor, observed: Tensor, grid: Grid, before: Seen | None = None) -> Seen:
+    """What was seen of each channel (b, l, c) up to each row; `before` is the end of the piece before, if any."""
     b, l, c = values.shape
     rows = torch.arange(l, device=values.device).view(1, l, 1)
     index = torch.where(observed, rows, -1).cummax(1).values
@@ -103,4 +112,6 @@ def carried(values: Tensor, observed: Tensor, grid: Grid) -> tuple[Tensor, Tenso
     time = grid.dt.double().cumsum(1).unsqueeze(-1)
     age = (time - time.expand(b, l, c).gather(1, index)).to(values.dtype)
     last = values.gather(1, index)
-    return torch.where(known, last, 0.0), torch.where(known, torch.exp(-age / 10.0), 0.0)
+    if before is None:
+        return Seen(torch.where(known, last, 0.0), torch.where(known, age, torch.inf))
+    return Seen(torch.where(known, last, before.value), torch.where(known, age, (before.age + time).to(age.dtype)))

@@ -6,9 +6,9 @@ from torch import Tensor
 
 from tsssm.data.batch import Batch
 from tsssm.heads.base import Head
-from tsssm.layers.base import Layer
+from tsssm.layers.base import Carried, Layer
 from tsssm.models.base import Model
-from tsssm.models.embed import Embed
+from tsssm.models.embed import Embed, Seen
 
 
 class SequenceModel(Model):
@@ -31,6 +31,10 @@ class SequenceModel(Model):
     def features(self, batch: Batch) -> Tensor:
         """Features (b, l, d) of every row."""
         return self.layer(self.embed(batch), batch.grid)[0]
+
+    def advance(self, piece: Batch, seen: Seen, state: Carried) -> tuple[Tensor, Carried]:
+        """Features of a piece that goes on with a series, and the state of the layers after it."""
+        return self.layer(self.embed(piece, seen), piece.grid, state)
 
     def loss(self, batch: Batch) -> Tensor:
         return self.head.loss(self.features(batch), batch)
