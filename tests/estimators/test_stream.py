@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from functools import cache
 from itertools import product
 
@@ -306,3 +308,16 @@ def test_rows_are_copied():
     row[:] = 100.0
     same = model.stream().update([0.0, 1.0], [[0.0, 0.0], [0.1, 0.2]])
     assert stream.predict_proba() == pytest.approx(same.predict_proba(), abs=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_streams_are_copied_and_pickled_and_go_on_by_themselves(kind):
+    model, (times, values) = fitted(kind), growing(30)
+    stream = model.stream().update(times[:20], values[:20])
+    answer(kind, stream)
+    others = [copy.deepcopy(stream), pickle.loads(pickle.dumps(stream))]
+    stream.update([], np.empty((0, 2))).update(times[20:], values[20:])
+    expected = batch_answer(kind, model, times[:20], values[:20])
+    for other in others:
+        assert answer(kind, other) == pytest.approx(expected, abs=CLOSE)
+        assert answer(kind, other.update(times[20:], values[20:])) == pytest.approx(answer(kind, stream), abs=1e-12)

@@ -105,6 +105,8 @@ class Arrivals:
         return whole + part / PER_SECOND[clock.resolution]
 
     def _read_any(self, times: Any, values: Any) -> News:
+        if np.size(times) == 0 and np.size(values) == 0:
+            return News(np.empty(0), np.empty((0, self.channels)))
         stamps = as_stamps(times)
         clock = self.clock or self._clock_of(stamps)
         new = clock.read(stamps)[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,8 @@ class ForecastStream(Stream):
 
     def __init__(self, estimator: SSMForecaster, static: Any = None, tolerance: Any = None):
         super().__init__(len(estimator.channels_), estimator.clock_kind_, tolerance)
-        self._estimator, self._static = estimator, one_row(static)
+        # a later fit of the estimator changes nothing here
+        self._estimator, self._static = copy.copy(estimator), one_row(static)
         estimator.encoder_.transform(self._static, 1)
         self._tail_times, self._tail_values = np.empty(0), np.empty((0, self._arrivals.channels))
 
