@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from tests.conformance.estimators import ragged
-from tsssm.data.summary import STATISTICS, summarise
+from tsssm.data import Panel
+from tsssm.data.summary import STATISTICS, RunningSummary, summarise
 
 
 def test_against_a_plain_loop():
@@ -24,3 +25,16 @@ def test_never_observed_is_nan_with_count_zero():
     values[panel.offsets[1] : panel.offsets[2], 0] = np.nan
     row = summarise(panel.with_values(values))[1, 0]
     assert np.isnan(row[:-1]).all() and row[-1] == 0
+
+
+def test_running_summaries_are_those_of_the_whole():
+    rng = np.random.default_rng(0)
+    values = 1e6 + rng.normal(size=(50, 3))
+    values[rng.random((50, 3)) < 0.5] = np.nan
+    values[:20, 1] = np.nan
+    running = RunningSummary(3)
+    for start, stop in ((0, 1), (1, 1), (1, 30), (30, 50)):
+        running.add(values[start:stop])
+        whole = summarise(Panel.from_series([(np.arange(float(stop)), values[:stop])]))[0]
+        np.testing.assert_allclose(running.table(), whole, rtol=1e-9)
+    assert np.isnan(RunningSummary(2).table()[:, :6]).all()

@@ -36,3 +36,11 @@ def test_pooled_features_are_what_they_say() -> None:
     torch.testing.assert_close(top, x.amax(1))
     weight = pooling.score(x).exp()
     torch.testing.assert_close(focus, (weight * x).sum(1) / weight.sum(1))
+
+
+def test_pools_that_grow_are_those_of_the_whole() -> None:
+    torch.manual_seed(0)
+    pooling, x, pooled = Pooling(3).double(), 30 * torch.randn(1, 9, 3, dtype=torch.float64), None
+    for start, stop in ((0, 1), (1, 6), (6, 9)):
+        pooled = pooling.grow(x[:, start:stop], pooled)
+        torch.testing.assert_close(pooled.vector(), pooling(x[:, :stop], Grid.regular(1, stop)))
