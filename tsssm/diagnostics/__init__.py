@@ -1,5 +1,6 @@
 """What fitted layers do to what passes through them."""
 
+from tsssm.diagnostics.forms import DynamicalForm, attention_form, dynamical_form
 from tsssm.diagnostics.scales import time_scales
 from tsssm.diagnostics.systems import (
     LinearSystem,
@@ -11,8 +12,11 @@ from tsssm.diagnostics.systems import (
 from tsssm.diagnostics.tokens import TokenDynamics, token_dynamics
 
 __all__ = [
+    "DynamicalForm",
     "LinearSystem",
     "TokenDynamics",
+    "attention_form",
+    "dynamical_form",
     "frequency_response",
     "impulse_response",
     "linear_system",

@@ -191,6 +191,18 @@ def memory_length(system: LinearSystem, share: float = 0.99) -> Tensor:
     ------
     ValueError
         If `share` is not in (0, 1) or the system is not stable.
+
+    Notes
+    -----
+    In closed form for sums of exponentials, then halving of intervals: O(d n^2) for each of some 60 trials. Where A is not
+    diagonal its eigenvectors must be apart, which those of HiPPO are not for many states.
+
+    Examples
+    --------
+    >>> from tsssm.diagnostics import linear_system, memory_length
+    >>> from tsssm.layers import S5
+    >>> memory_length(linear_system(S5(3, d_state=8, blocks=1), time_scale=60.0)).shape
+    torch.Size([3])
     """
     if not 0 < share < 1:
         raise ValueError(explain("`share` must lie in (0, 1)", f"share={share} came", "Use 0.99 for most of it"))

@@ -12,6 +12,7 @@ from tsssm.plots.features import FeatureReport, feature_report
 from tsssm.plots.forecast import ForecastDisplay
 from tsssm.plots.imputation import ImputationDisplay
 from tsssm.plots.series import plot_channels, plot_events, plot_interval, plot_series
+from tsssm.plots.systems import plot_bode, plot_impulse_response, plot_poles
 
 __all__ = [
     "FeatureReport",
@@ -20,8 +21,11 @@ __all__ = [
     "PrecisionRecallDisplay",
     "RocDisplay",
     "feature_report",
+    "plot_bode",
     "plot_channels",
     "plot_events",
+    "plot_impulse_response",
     "plot_interval",
+    "plot_poles",
     "plot_series",
 ]
