@@ -101,6 +101,16 @@ def test_memory_holds_the_share_of_the_energy(kind):
     assert inside / (inside + outside) == pytest.approx(0.8, abs=1e-5)
 
 
+def test_memory_of_modes_that_are_next_to_parallel():
+    torch.manual_seed(0)
+    system = linear_system(S4(1, d_state=32, timescale=(0.1, 0.2)))
+    times = torch.logspace(-5, 2.5, 1500, dtype=torch.float64)
+    energy = impulse_response(system, times).flatten().square()
+    energy = ((energy[1:] + energy[:-1]) * times.diff()).cumsum(0)
+    truth = times[1:][energy > 0.9 * energy[-1]][0]
+    assert float(memory_length(system, 0.9)) == pytest.approx(float(truth), rel=0.03)
+
+
 def test_what_has_no_memory_and_what_has_no_end():
     one = torch.ones(1, 1, 1, dtype=torch.float64)
     assert memory_length(LinearSystem(Diagonal(-one[0]), one, 0 * one, one[0, 0])).tolist() == [0.0]
