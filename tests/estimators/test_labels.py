@@ -12,6 +12,7 @@ from tests.conformance.estimators import QUICK, ragged
 from tsssm import Panel, SSMClassifier, SSMRegressor, SSMRidgeClassifier, SSMSequenceRegressor
 from tsssm.data.synthetic import decays, noisy_sines
 from tsssm.errors import NonFiniteLossError
+from tsssm.estimators.labels import some_of_each
 
 LABELS = np.array(["a", "b"] * 12)
 
@@ -115,6 +116,21 @@ def test_probabilities_are_averaged_with_those_of_a_ridge_on_features():
     ridge = SSMRidgeClassifier(random_state=QUICK["random_state"]).fit(panel, LABELS)
     mean = np.sqrt(alone.predict_proba(panel) * ridge.predict_proba(panel))
     np.testing.assert_allclose(both.predict_proba(panel), mean / mean.sum(1, keepdims=True), rtol=1e-9)
+
+
+def test_a_ridge_beside_many_series_sees_some_of_each_class():
+    y = np.array(["a"] * 500 + ["b"])
+    some = some_of_each(y, 20, np.random.RandomState(0))
+    assert len(np.unique(some)) == 20 and 500 in some
+    assert (some_of_each(y, 501, np.random.RandomState(0)) == np.arange(501)).all()
+
+
+def test_whether_a_ridge_stands_beside_is_that_of_the_fit():
+    panel = ragged()
+    est = SSMClassifier(**QUICK).fit(panel, LABELS)
+    before = est.predict_proba(panel)
+    assert (est.set_params(features=False).predict_proba(panel) == before).all()
+    assert est.fit(panel, LABELS).ridge_ is None
 
 
 def test_members_in_parallel_are_those_in_turn():

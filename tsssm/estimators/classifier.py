@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from sklearn.base import ClassifierMixin
+from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import check_is_fitted
@@ -15,12 +16,15 @@ from tsssm.data import Panel, Source
 from tsssm.data.tasks import show_all
 from tsssm.estimators.base import Estimator
 from tsssm.estimators.covariates import Covariates
-from tsssm.estimators.labels import class_numbers, geometric_mean
+from tsssm.estimators.labels import class_numbers, geometric_mean, some_of_each
 from tsssm.estimators.members import Plan
 from tsssm.estimators.model_stream import ClassStream
 from tsssm.estimators.ridge_classifier import SSMRidgeClassifier
 from tsssm.heads import Label
 from tsssm.models import SequenceModel
+
+# series that the ridge beside the members is fitted to at most: ten thousand features of each are held at once
+MOST_BESIDE = 10_000
 
 
 class SSMClassifier(ClassifierMixin, Estimator):
@@ -46,8 +50,8 @@ class SSMClassifier(ClassifierMixin, Estimator):
     members : int, default 3
         Models trained from different starts, whose probabilities are averaged.
     features : bool, default True
-        Whether probabilities are averaged, on a log scale, with those of an `SSMRidgeClassifier` of the same series. Both
-        err in different ways: together they are better calibrated than either, at the cost of a fit without training.
+        Whether probabilities are averaged, on a log scale, with those of an `SSMRidgeClassifier` of the same series, or
+        of 10,000 of them where there are more. Both err in different ways; benchmarks/README.md says what it brought.
     class_weight : dict, "balanced" or None, default None
         Weights of the classes in the loss.
     warm_start : bool, default False
@@ -67,8 +71,8 @@ class SSMClassifier(ClassifierMixin, Estimator):
         Labels seen in training.
     time_scale_ : float
         Median gap of the training data.
-    ridge_ : SSMRidgeClassifier
-        Beside the members, where `features`; with `warm_start` that of the first fit.
+    ridge_ : SSMRidgeClassifier or None
+        Beside the members, if `features`; with `warm_start` that of the first fit.
 
     Notes
     -----
@@ -126,10 +130,16 @@ class SSMClassifier(ClassifierMixin, Estimator):
         self.verbose = verbose
 
     def _learn_panel(self, panel: Panel, y: Any) -> None:
+        again = self._goes_on()
         super()._learn_panel(panel, y)
-        if self.features and not (self._goes_on() and "ridge_" in vars(self)):
+        if again:
+            return
+        self.ridge_ = None
+        if self.features:
+            y = np.asarray(column_or_1d(y))
+            some = some_of_each(y, MOST_BESIDE, check_random_state(self.random_state))
             ridge = SSMRidgeClassifier(class_weight=self.class_weight, random_state=self.random_state)
-            self.ridge_ = ridge.fit(panel, y)
+            self.ridge_ = ridge.fit(panel[some], y[some])
 
     def _plan(self, panel: Panel, y: Any) -> Plan:
         self.classes_, number = class_numbers(panel, y, self.classes_ if self._goes_on() else None)
@@ -160,9 +170,9 @@ class SSMClassifier(ClassifierMixin, Estimator):
         out = np.empty((len(panel), len(self.classes_)))
         for series, _, answer in self._answers(source, lambda series: show_all(source, series)):
             out[series] = answer["probability"]
-        return (
-            geometric_mean(out, self.ridge_.predict_proba(panel)) if self.features else out / out.sum(1, keepdims=True)
-        )
+        if self.ridge_ is None:
+            return out / out.sum(1, keepdims=True)
+        return geometric_mean(out, self.ridge_.predict_proba(panel))
 
     def predict(self, X: Any) -> np.ndarray:
         """Most probable class of each series, (n,)."""

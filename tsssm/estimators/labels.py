@@ -86,3 +86,14 @@ def geometric_mean(probability: np.ndarray, other: np.ndarray) -> np.ndarray:
     least = np.finfo(np.float64).tiny
     mean = np.sqrt(np.maximum(probability, least)) * np.sqrt(np.maximum(other, least))
     return mean / mean.sum(-1, keepdims=True)
+
+
+def some_of_each(y: np.ndarray, most: int, random: np.random.RandomState) -> np.ndarray:
+    """Numbers of at most `most` of the labels, in order, drawn at random but for one of each class; all if so few."""
+    if len(y) <= most:
+        return np.arange(len(y))
+    order = random.permutation(len(y))
+    one_each = order[np.unique(y[order], return_index=True)[1]]
+    return np.sort(
+        np.append(one_each, np.setdiff1d(order, one_each, assume_unique=True)[: max(most - len(one_each), 0)])
+    )

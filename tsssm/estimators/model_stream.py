@@ -164,7 +164,7 @@ class ClassStream(PooledStream):
     def __init__(self, estimator: SSMClassifier, static: Any = None, tolerance: Any = None):
         super().__init__(estimator, static, tolerance)
         self._classes = estimator.classes_
-        self._ridge = estimator.ridge_.stream(static, tolerance) if estimator.features else None
+        self._ridge = None if estimator.ridge_ is None else estimator.ridge_.stream(static, tolerance)
 
     def update(self, times: Any, values: Any) -> Self:
         if self._ridge is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from tsssm.features.draw import MODES, POOLS, READOUTS, Groups
+from tsssm.features.draw import POOLS, READOUTS, Groups
 
 UNITS = (("d", 86400.0), ("h", 3600.0), ("min", 60.0), ("s", 1.0), ("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9))
 
@@ -18,7 +18,7 @@ def table_of(groups: Groups, channels: tuple[str, ...]) -> pd.DataFrame:
     """
     n, each = len(groups.window), READOUTS * len(POOLS)
     turns = groups.rate.imag / (2 * np.pi)
-    frame = pd.DataFrame(
+    return pd.DataFrame(
         {
             "channels": np.repeat([mixture(column, channels) for column in groups.mix.T], each),
             "group": np.repeat(np.arange(n), each),
@@ -29,8 +29,6 @@ def table_of(groups: Groups, channels: tuple[str, ...]) -> pd.DataFrame:
             "pooling": np.tile(POOLS, n * READOUTS),
         }
     )
-    assert turns.shape[0] == MODES
-    return frame
 
 
 def mixture(signs: np.ndarray, channels: tuple[str, ...]) -> str:
