@@ -75,11 +75,6 @@ def size(path: Path) -> int:
     return sum(column.num_values for column in columns)
 
 
-def training(path: Path) -> int:
-    """Rows of a set that are marked 'train'."""
-    return int((pd.read_parquet(path, columns=["split"])["split"] == "train").sum())
-
-
 @lru_cache(maxsize=1)
 def load(path: Path) -> dict[str, Split]:
     """Give the series, (c, l) each, and the labels of 'train' and 'test'.

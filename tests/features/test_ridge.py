@@ -83,7 +83,7 @@ def test_both_forms_are_scikit_learns_ridge(f):
 @pytest.mark.parametrize(("n", "f"), [(30, 60), (120, 200), (300, 40)])
 def test_penalty_is_that_of_plain_cross_validation(n, f):
     X, number = drawn(n, f)
-    fit = ridge.fit_classes(X, np.ones(X.shape[1]), number, np.ones(n), np.random.default_rng(0))
+    fit = ridge.fit_classes(X, [np.ones(X.shape[1])], number, np.ones(n), np.random.default_rng(0))
     Z, Y = fit.columns.transform(X).astype(np.float64), 2 * np.eye(3)[number] - 1
     errors = np.zeros(len(ridge.PENALTIES))
     for test in ridge.parts_of(number, np.random.default_rng(0)):
@@ -150,7 +150,7 @@ def test_weights_of_rows_are_repetitions():
 
 def test_every_series_its_own_class():
     X, _ = drawn(18, 50)
-    fit = ridge.fit_classes(X, np.ones(X.shape[1]), np.arange(18), np.ones(18), np.random.default_rng(0))
+    fit = ridge.fit_classes(X, [np.ones(X.shape[1])], np.arange(18), np.ones(18), np.random.default_rng(0))
     assert fit.held_out.shape == (0, 18)
     assert fit.penalty < 0.1
     assert (fit.decide(X).argmax(1) == np.arange(18)).mean() > 0.9
@@ -159,7 +159,7 @@ def test_every_series_its_own_class():
 def test_series_alone_in_their_class_are_not_held_out():
     X, number = drawn(30, 50)
     number[:2] = [number.max() + 1, number.max() + 2]
-    fit = ridge.fit_classes(X, np.ones(50), number, np.ones(30), np.random.default_rng(0))
+    fit = ridge.fit_classes(X, [np.ones(50)], number, np.ones(30), np.random.default_rng(0))
     assert set(fit.rows) == set(range(2, 30)) - set(np.flatnonzero(np.bincount(number)[number] == 1))
 
 
@@ -167,14 +167,14 @@ def test_series_alone_in_their_class_are_not_held_out():
 def test_very_few_series(n):
     X, _ = drawn(n, 30)
     y = np.arange(n, dtype=float)[:, None]
-    fit = ridge.fit_numbers(X, np.ones(X.shape[1]), y - y.mean(), np.random.default_rng(0))
+    fit = ridge.fit_numbers(X, [np.ones(X.shape[1])], y - y.mean(), np.random.default_rng(0))
     assert np.isfinite(fit.decide(X)).all() and fit.coef.shape == (30, 1)
 
 
 @pytest.mark.parametrize("n", [10, 80])
 def test_constant_columns_predict_the_mean_at_the_largest_penalty(n):
     y = np.random.default_rng(0).normal(size=(n, 1))
-    fit = ridge.fit_numbers(np.full((n, 30), 3.0, np.float32), np.ones(30), y, np.random.default_rng(0))
+    fit = ridge.fit_numbers(np.full((n, 30), 3.0, np.float32), [np.ones(30)], y, np.random.default_rng(0))
     np.testing.assert_allclose(fit.decide(np.full((2, 30), 9.0, np.float32)), y.mean(), atol=1e-6)
     assert fit.penalty == ridge.PENALTIES[0]
 
@@ -182,13 +182,25 @@ def test_constant_columns_predict_the_mean_at_the_largest_penalty(n):
 def test_equal_series_of_different_classes_and_copies_of_series():
     X, number = drawn(12, 30)
     X = np.repeat(X, 5, axis=0)
-    fit = ridge.fit_classes(X, np.ones(X.shape[1]), np.repeat(number, 5), np.ones(60), np.random.default_rng(0))
+    fit = ridge.fit_classes(X, [np.ones(X.shape[1])], np.repeat(number, 5), np.ones(60), np.random.default_rng(0))
     assert np.isfinite(fit.decide(X)).all()
-    fit = ridge.fit_classes(X, np.ones(X.shape[1]), np.arange(60) % 2, np.ones(60), np.random.default_rng(0))
+    fit = ridge.fit_classes(X, [np.ones(X.shape[1])], np.arange(60) % 2, np.ones(60), np.random.default_rng(0))
     assert np.isfinite(fit.decide(X)).all() and fit.held_out.shape == (60, 1)
 
 
 def test_a_decision_does_not_depend_on_the_other_rows():
     X, number = drawn(700, 40)
-    fit = ridge.fit_classes(X, np.ones(X.shape[1]), number, np.ones(700), np.random.default_rng(0))
+    fit = ridge.fit_classes(X, [np.ones(X.shape[1])], number, np.ones(700), np.random.default_rng(0))
     np.testing.assert_allclose(fit.decide(X)[600:601], fit.decide(X[600:601]), rtol=1e-12)
+
+
+@pytest.mark.parametrize("n", [80, 1600])
+@pytest.mark.parametrize("good", [0, 1])
+def test_held_out_series_choose_the_weights_of_columns(n, good):
+    X, number = drawn(n, 60)
+    says = np.arange(60) % 3 == 0
+    priors = [np.where(says, 0.01, 1.0), np.ones(60)]
+    fit = ridge.fit_classes(X, priors[:: 1 if good else -1], number, np.ones(n), np.random.default_rng(0))
+    only = ridge.fit_classes(X, [np.ones(60)], number, np.ones(n), np.random.default_rng(0))
+    assert (fit.decide(X).argmax(1) == number).mean() > 0.95
+    assert np.corrcoef(fit.decide(X).ravel(), only.decide(X).ravel())[0, 1] > 0.99

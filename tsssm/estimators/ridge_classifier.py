@@ -50,8 +50,8 @@ class SSMRidgeClassifier(ClassifierMixin, FeatureEstimator):
 
     Notes
     -----
-    Statics, and what is measured in each channel and how often (`data.summary`), are columns beside the features. The
-    penalty is that of least squared error on held-out series: each by itself up to 50, else tenths or fifths, in each of
+    Statics, and what is measured in each channel and how often (`data.summary`), are columns beside the features, of two
+    weights the one that series held out prefer. The penalty is that of least squared error on held-out series: each by itself up to 50, else tenths or fifths, in each of
     which the weights of the columns are those of the other series. Cost O(rows n_features + n^2 n_features) for n
     series, and O(n n_features^2) where these are more than the features.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,8 @@ START = 3
 UNTOLD = 4
 # held-out series that are enough to choose a penalty and to calibrate probabilities
 ENOUGH = 1600
+# series that are enough to choose among weights of the columns
+FEW = 1000
 # rows in one product of a prediction
 AT_ONCE = 512
 
@@ -112,7 +115,7 @@ class Problem:
 
 
 def fit_classes(
-    F: np.ndarray, prior: np.ndarray, number: np.ndarray, rows: np.ndarray, rng: np.random.Generator
+    F: np.ndarray, priors: Sequence[np.ndarray], number: np.ndarray, rows: np.ndarray, rng: np.random.Generator
 ) -> Ridge:
     """One class against the rest, with targets 1 and -1; two classes share one decision, that for the second.
 
@@ -120,8 +123,9 @@ def fit_classes(
     ----------
     F : ndarray, (n, f) float32
         Features.
-    prior : ndarray, (f,)
-        Weights of the standardised columns, beside those by relevance.
+    priors : sequence of ndarray, each (f,)
+        Weights of the standardised columns beside those by relevance, of which the one with the least held-out error is
+        taken.
     number : ndarray, (n,)
         Class numbers 0 to C - 1, each of which comes.
     rows : ndarray, (n,)
@@ -131,12 +135,41 @@ def fit_classes(
     """
     marks = np.eye(int(number.max()) + 1)[number]
     Y = 2.0 * marks - 1.0
-    return _fit(F, prior, Y[:, 1:] if Y.shape[1] == 2 else Y, rows, marks, number, rng)
+    return _choose(F, priors, Y[:, 1:] if Y.shape[1] == 2 else Y, rows, marks, number, rng)
 
 
-def fit_numbers(F: np.ndarray, prior: np.ndarray, Y: np.ndarray, rng: np.random.Generator) -> Ridge:
+def fit_numbers(F: np.ndarray, priors: Sequence[np.ndarray], Y: np.ndarray, rng: np.random.Generator) -> Ridge:
     """Numbers Y (n, t), in units of which all have about the same spread; see `fit_classes`."""
-    return _fit(F, prior, Y, np.ones(len(Y)), None, Y[:, 0], rng)
+    return _choose(F, priors, Y, np.ones(len(Y)), None, Y[:, 0], rng)
+
+
+def _choose(
+    F: np.ndarray,
+    priors: Sequence[np.ndarray],
+    Y: np.ndarray,
+    rows: np.ndarray,
+    marks: np.ndarray | None,
+    order: np.ndarray,
+    rng: np.random.Generator,
+) -> Ridge:
+    """Fit with the prior that a few series prefer; of equal ones the first."""
+    if len(priors) > 1:
+        few = _some(order, rng) if len(F) > FEW else np.arange(len(F))
+        seed, marked = int(rng.integers(2**31)), marks if marks is None else marks[few]
+        trials = [
+            _fit(F[few], prior, Y[few], rows[few], marked, order[few], np.random.default_rng(seed)) for prior in priors
+        ]
+        best = int(np.argmin([trial.errors.min() for trial in trials]))
+        if len(few) == len(F):
+            return trials[best]
+        priors = [priors[best]]
+    return _fit(F, priors[0], Y, rows, marks, order, rng)
+
+
+def _some(order: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A few rows that stand for all in `order`: class numbers or a target."""
+    every = np.lexsort((rng.random(len(order)), order))
+    return np.sort(every[np.linspace(0, len(order) - 1, FEW).astype(int)])
 
 
 def _fit(
