@@ -42,9 +42,9 @@ ROWS = {
 RATES = (0.0, 0.3, 0.5, 0.7)
 RESULTS = Path("benchmarks/results/features.jsonl")
 # MultiRocket and Hydra take 6 to 9 times MiniRocket's time, and the ridge of MultiRocket's 50,000 features 10 GB with
-# 5,000 series: sets of more values than this (Crop, ElectricDevices, FordA) go without those rows.
+# 5,000 series: sets of more values than this go without those rows.
 HEAVY = ("multirocket", "hydra")
-MOST_OF_HEAVY = 1_000_000
+MOST_OF_HEAVY = 150_000
 # Features of many series fill the memory if all are computed at once.
 SERIES_AT_ONCE = 1000
 # A thread each: NumPy, numba and torch read these when they are imported.
