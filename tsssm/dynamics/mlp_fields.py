@@ -165,6 +165,11 @@ class NoisyMLP(nn.Module, StochasticField):
         size = self.size(t)
         return size * x if self.linear else size.expand_as(x)
 
+    def diffusion_and_slope(self, t: Tensor, x: Tensor, u: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Size of the noise and its derivative by the state, (*, n) each."""
+        size = self.size(t).expand_as(x)
+        return (size * x, size) if self.linear else (size, torch.zeros_like(x))
+
 
 def turn(t: Tensor) -> Tensor:
     """sin t and cos t, (*, 2)."""
