@@ -11,6 +11,8 @@ from torch.autograd import gradcheck
 
 from tests.conformance.kinds import every_rule, small_rule
 from tsssm.dynamics import Dense, Diagonal, Dirac, Discretization, LinearDiscretization, StochasticField
+from tsssm.dynamics.solvers import ExactLinear, ExponentialEulerMaruyama, LogEuler
+from tsssm.dynamics.stochastic_fields import GeometricField, LinearSDE
 
 # an adaptive solver holds its tolerance, not the last digit
 LOOSE = {"rtol": 1e-4, "atol": 1e-4}
@@ -30,7 +32,23 @@ class Quiet(StochasticField):
         return torch.zeros_like(x)
 
 
+class QuietGrowth(GeometricField):
+    """The same in proportion to the state, which leaves no room for an input."""
+
+    calculus = "ito"
+
+    def rate(self, t: Tensor, x: Tensor, u: Tensor | None) -> Tensor:
+        return VALUES.expand_as(x)
+
+    def volatility(self, t: Tensor, x: Tensor, u: Tensor | None) -> Tensor:
+        return torch.zeros_like(x)
+
+
 def field_for(rule: Discretization):
+    if isinstance(rule, LogEuler):
+        return QuietGrowth()
+    if isinstance(rule, (ExactLinear, ExponentialEulerMaruyama)):
+        return LinearSDE(Diagonal(VALUES), torch.zeros(3, dtype=torch.float64))
     return Diagonal(VALUES) if isinstance(rule, LinearDiscretization) else Quiet()
 
 

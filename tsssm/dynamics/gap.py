@@ -88,6 +88,11 @@ class Gap:
         root = safe_root(self.dt).unsqueeze(-1)
         return root * g, root * slope
 
+    def proportions(self, s: float | Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """``dt mu`` and ``sqrt(dt) sigma`` of a geometric field at the fraction s of the gap, both (*, n)."""
+        t, u, dt = self.time(s), self.input(s), self.dt.unsqueeze(-1)
+        return dt * self.field.rate(t, x, u), safe_root(dt) * self.field.volatility(t, x, u)
+
     def time(self, s: float | Tensor) -> Tensor:
         """``t + s dt``, (*,)."""
         return self.t + s * self.dt

@@ -6,15 +6,14 @@ dt and the diffusion by sqrt(dt), so every row keeps its own t and dt. Complex s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
-import torchsde
 from torch import Tensor, nn
 from torchdiffeq import odeint, odeint_adjoint
 
 from tsssm.dynamics.fields import Field
-from tsssm.dynamics.gap import Gap, check_stochastic, check_substeps, noise_shape
+from tsssm.dynamics.gap import Gap, Signal, check_substeps
 from tsssm.dynamics.rules import Discretization
 from tsssm.dynamics.state_matrix import StateMatrix
 from tsssm.errors import explain
@@ -40,11 +39,14 @@ class Torchdiffeq(Discretization):
         Equal parts of each gap; fixed methods only.
     adjoint : bool, default False
         Constant memory, at the price of solving again backwards; the field must then be an ``nn.Module``.
+    max_steps : int, default 10000
+        Steps over one gap after which an adaptive method gives up, for a stiff field would keep it busy for ever.
 
     Raises
     ------
     ValueError
-        If the method is unknown, a tolerance is not positive or `substeps` is less than 1.
+        If the method is unknown, a tolerance is not positive, or `substeps` or `max_steps` is less than 1; in `step`, if
+        an adaptive method cannot cross the gap.
     TypeError
         In `step`, if `adjoint` is set and the field is not an ``nn.Module``.
 
@@ -62,9 +64,12 @@ class Torchdiffeq(Discretization):
     atol: float = 1e-6
     substeps: int = 1
     adjoint: bool = False
+    max_steps: int = 10_000
 
     def __post_init__(self) -> None:
         check_substeps(self.substeps)
+        if self.max_steps < 1:
+            raise ValueError(explain("`max_steps` must be at least 1", f"max_steps={self.max_steps} came", "Try 10000"))
         if self.method not in _ADAPTIVE + _FIXED:
             raise ValueError(
                 explain(
@@ -88,147 +93,39 @@ class Torchdiffeq(Discretization):
         u_before: Tensor | None = None,
     ) -> Tensor:
         """State at t + dt; see `Discretization.step`."""
-        x, gap = _rows(field, t, dt, x, u, u_before)
+        x, gap = rows(field, t, dt, x, u, u_before)
 
         def rate(s: Tensor, state: Tensor) -> Tensor:
-            return _to_real(gap.drift(s, _from_real(state, x)))
+            return to_real(gap.drift(s, from_real(state, x)))
 
         ends = torch.tensor([0.0, 1.0], dtype=x.dtype.to_real(), device=x.device)
         if self.method in _FIXED:
             options = {"step_size": 1 / self.substeps}
         else:
             # Landing on s = 1 keeps the solver from asking for inputs beyond the gap.
-            options = {"step_t": ends[1:], "norm": _worst_row}
+            options = {"step_t": ends[1:], "norm": _worst_row, "max_num_steps": self.max_steps}
         arguments = {"rtol": self.rtol, "atol": self.atol, "method": self.method, "options": options}
-        if self.adjoint:
-            path = odeint_adjoint(rate, _to_real(x), ends, adjoint_params=_parameters(gap), **arguments)
-        else:
-            path = odeint(rate, _to_real(x), ends, **arguments)
-        return _still_where_no_gap(gap, x, _from_real(path[-1], x))
-
-
-@dataclass(frozen=True)
-class Torchsde(Discretization):
-    """Any solver of torchsde, for Ito and Stratonovich fields.
-
-    Each gap is cut into equal parts that end exactly at the sample, so there is none of the interpolation between steps
-    that makes the variance too small at irregular times. A complex state with diagonal noise counts as general noise.
-
-    Parameters
-    ----------
-    method : str, optional
-        Name in torchsde, which must fit the calculus and the noise of the field; None for torchsde's own choice: srk for
-        Ito with additive or diagonal noise, euler for Ito with general noise, midpoint for Stratonovich.
-    substeps : int, default 1
-        Equal parts of each gap.
-    generator : torch.Generator, optional
-        Seeds the Brownian motion of each call.
-
-    Raises
-    ------
-    ValueError
-        If the method is unknown or `substeps` is less than 1; in `step`, if the method does not fit the field.
-    TypeError
-        In `step`, if the field has no diffusion.
-
-    Examples
-    --------
-    >>> Torchsde("midpoint", substeps=4)
-    Torchsde(method='midpoint', substeps=4)
-    """
-
-    method: str | None = None
-    substeps: int = 1
-    generator: torch.Generator | None = field(default=None, repr=False)
-
-    def __post_init__(self) -> None:
-        check_substeps(self.substeps)
-        if self.method is not None and self.method not in torchsde.settings.METHODS.all():
+        try:
+            if self.adjoint:
+                path = odeint_adjoint(rate, to_real(x), ends, adjoint_params=parameters_of(gap), **arguments)
+            else:
+                path = odeint(rate, to_real(x), ends, **arguments)
+        except AssertionError as failure:
+            # torchdiffeq's only word on steps that underflow, run out or leave the numbers
             raise ValueError(
                 explain(
-                    must="`method` must be one of torchsde's",
-                    came=f"method={self.method!r} came",
-                    do=f"Choose from {', '.join(torchsde.settings.METHODS.all())}",
+                    must=f"{self.method} must be able to cross each gap",
+                    came=f"it gave up with '{failure}' at gaps of up to {float(gap.dt.detach().max()):.3g}",
+                    do="The field is stiff or grows without bound: check its rates, loosen rtol and atol, or raise max_steps",
                 )
-            )
-
-    def step(
-        self,
-        field: Field,
-        t: Tensor | float,
-        dt: Tensor | float,
-        x: Tensor,
-        u: Tensor | None,
-        u_before: Tensor | None = None,
-    ) -> Tensor:
-        """State at t + dt; see `Discretization.step`."""
-        check_stochastic(field, "Torchsde")
-        x, gap = _rows(field, t, dt, x, u, u_before)
-        equation = _Equation(gap, x)
-        start = equation.flat(x)
-        method = self.method or equation.default_method
-        # srk and log_ode need areas of the Brownian path as well as its increments.
-        areas = {"srk": "space-time", "log_ode": "foster"}.get(method, "none")
-        brownian = torchsde.BrownianInterval(
-            0.0,
-            1.0,
-            size=(len(start), equation.channels),
-            dtype=start.dtype,
-            device=start.device,
-            entropy=self._seed(),
-            levy_area_approximation=areas,
-        )
-        # Steps longer by 1e-12: k sums of 1/k can fall short of 1 and would leave a last step of 1e-16.
-        part = (1 + 1e-12) / self.substeps
-        ends = torch.tensor([0.0, 1.0], dtype=torch.float64)
-        path = torchsde.sdeint(equation, start, ends, bm=brownian, method=method, dt=part)
-        return _still_where_no_gap(gap, x, equation.unflat(path[-1]))
-
-    def _seed(self) -> int:
-        device = "cpu" if self.generator is None else self.generator.device
-        return int(torch.randint(2**31 - 1, (), generator=self.generator, device=device))
+            ) from failure
+        return still_where_no_gap(gap, x, from_real(path[-1], x))
 
 
-class _Equation:
-    # What torchsde asks of an equation: f, g, and two names, on states of shape (rows, reals).
-    def __init__(self, gap: Gap, x: Tensor) -> None:
-        self.gap, self.like = gap, x
-        noise = gap.field.noise
-        # The imaginary part of a complex state shares its noise with the real part, which is no longer diagonal.
-        self.noise_type = "general" if noise == "diagonal" and x.is_complex() else noise
-        self.sde_type = gap.field.calculus
-        with torch.no_grad():
-            self.channels = noise_shape(gap.field, gap.diffusion(0.0, x))[-1]
-
-    @property
-    def default_method(self) -> str:
-        if self.sde_type == "stratonovich":
-            return "midpoint"
-        return "euler" if self.noise_type == "general" else "srk"
-
-    def flat(self, x: Tensor) -> Tensor:
-        return _to_real(x).reshape(-1, self.like.shape[-1] * (2 if self.like.is_complex() else 1))
-
-    def unflat(self, state: Tensor) -> Tensor:
-        return _from_real(state.reshape(_to_real(self.like).shape), self.like)
-
-    def f(self, s: Tensor, state: Tensor) -> Tensor:
-        return self.flat(self.gap.drift(s, self.unflat(state)))
-
-    def g(self, s: Tensor, state: Tensor) -> Tensor:
-        g = self.gap.diffusion(s, self.unflat(state)).to(self.like.dtype)
-        if self.noise_type == "diagonal":
-            return self.flat(g)
-        if self.gap.field.noise != "general":
-            g = torch.diag_embed(g)
-        # Channels first while the state axis turns into pairs, then last again.
-        pairs = _to_real(g.transpose(-1, -2).contiguous()).reshape(-1, self.channels, state.shape[-1])
-        return pairs.transpose(-1, -2)
-
-
-def _rows(
-    field: Field, t: Tensor | float, dt: Tensor | float, x: Tensor, u: Tensor | None, u_before: Tensor | None
+def rows(
+    field: Field, t: Tensor | float, dt: Tensor | float, x: Tensor, u: Tensor | Signal | None, u_before: Tensor | None
 ) -> tuple[Tensor, Gap]:
+    """The state with the batch shape of the gaps as well, and the gap."""
     if isinstance(field, StateMatrix):
         x = x.to(torch.promote_types(field.dtype, x.dtype))
     gap = Gap(field, t, dt, x, u, u_before)
@@ -236,17 +133,20 @@ def _rows(
     return x.expand(*batch, x.shape[-1]), gap
 
 
-def _still_where_no_gap(gap: Gap, x: Tensor, result: Tensor) -> Tensor:
-    # The libraries' interpolation rounds; the correction is a constant, so that the gradient by dt stays f(x).
+def still_where_no_gap(gap: Gap, x: Tensor, result: Tensor) -> Tensor:
+    """The result, or exactly x where the gap is 0."""
+    # the libraries' interpolation rounds; the correction is a constant, so that the gradient by dt stays f(x).
     rounding = (x - result).detach()
     return result + torch.where(gap.dt.unsqueeze(-1) == 0, rounding, torch.zeros_like(rounding))
 
 
-def _to_real(x: Tensor) -> Tensor:
+def to_real(x: Tensor) -> Tensor:
+    """Complex states as pairs of real numbers."""
     return torch.view_as_real(x.resolve_conj()) if x.is_complex() else x
 
 
-def _from_real(state: Tensor, like: Tensor) -> Tensor:
+def from_real(state: Tensor, like: Tensor) -> Tensor:
+    """The inverse of `to_real`, for states like `like`."""
     return torch.view_as_complex(state.contiguous()) if like.is_complex() else state
 
 
@@ -255,7 +155,8 @@ def _worst_row(error: Tensor) -> Tensor:
     return error.abs().max()
 
 
-def _parameters(gap: Gap) -> tuple[Tensor, ...]:
+def parameters_of(gap: Gap) -> tuple[Tensor, ...]:
+    """All tensors that want a gradient by the adjoint equation."""
     if not isinstance(gap.field, nn.Module):
         raise TypeError(
             explain(
@@ -264,5 +165,6 @@ def _parameters(gap: Gap) -> tuple[Tensor, ...]:
                 do="Set adjoint=False, or wrap the field in a module that holds its parameters",
             )
         )
-    tensors = (*gap.field.parameters(), gap.t, gap.dt, gap.u, gap.u_before)
+    inputs = gap.u.tensors() if isinstance(gap.u, Signal) else (gap.u, gap.u_before)
+    tensors = (*gap.field.parameters(), gap.t, gap.dt, *inputs)
     return tuple(tensor for tensor in tensors if tensor is not None and tensor.requires_grad)

@@ -106,8 +106,9 @@ def _van_loan(A: Tensor, Q: Tensor, h: Tensor) -> Tensor:
     doublings = size.log2().ceil()
     part = (h * 2.0**-doublings)[..., None, None]
     # exp([[-A, Q], [0, A^H]] h) = [[e^(-hA), G], [0, e^(hA)^H]] and W = e^(hA) G
-    top = torch.cat([-A, Q.to(A.dtype).expand(torch.broadcast_shapes(A.shape, Q.shape))], -1)
-    bottom = torch.cat([torch.zeros_like(A), A.mH], -1).expand(top.shape)
+    A, Q = torch.broadcast_tensors(A, Q.to(A.dtype))
+    top = torch.cat([-A, Q], -1)
+    bottom = torch.cat([torch.zeros_like(A), A.mH], -1)
     blocks = torch.linalg.matrix_exp(part * torch.cat([top, bottom], -2))
     F = blocks[..., n:, n:].mH
     W = F @ blocks[..., :n, n:]

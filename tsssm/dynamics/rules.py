@@ -8,6 +8,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from tsssm.dynamics.fields import Field
+from tsssm.dynamics.gap import Signal
 from tsssm.dynamics.state_matrix import StateMatrix
 from tsssm.errors import explain
 
@@ -116,6 +117,14 @@ class LinearDiscretization(Discretization):
                     must=f"{type(self).__name__} needs a linear field (Diagonal, DPLR or Dense)",
                     came=f"a {type(field).__name__} came",
                     do="Use a solver such as RK4, Torchdiffeq or EulerMaruyama for other fields",
+                )
+            )
+        if isinstance(u, Signal):
+            raise TypeError(
+                explain(
+                    must=f"{type(self).__name__} needs the inputs at the ends of a gap",
+                    came=f"a {type(u).__name__} came",
+                    do="Pass its values there, or use RK4",
                 )
             )
         transition, before, after = self.matrices(field, dt)

@@ -6,54 +6,37 @@ A gap is cut into `substeps` equal parts, so a row with dt = 0 stays as it is. B
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from tsssm.dynamics.fields import Field
-from tsssm.dynamics.gap import Gap, check_stochastic, check_substeps, noise_shape
-from tsssm.dynamics.library_solvers import Torchdiffeq, Torchsde
-from tsssm.dynamics.rules import Discretization
-from tsssm.errors import explain
+from tsssm.dynamics.exponential_solvers import ExactLinear, ExponentialEulerMaruyama
+from tsssm.dynamics.fixed_steps import FixedStepSolver
+from tsssm.dynamics.gap import Gap, check_substeps
+from tsssm.dynamics.library_sde import Torchsde
+from tsssm.dynamics.library_solvers import Torchdiffeq
+from tsssm.dynamics.stochastic import EulerMaruyama, LogEuler, Milstein, StochasticSolver, euler_maruyama
+from tsssm.dynamics.stochastic_stages import SRA1, StochasticHeun, StochasticMidpoint
 
 __all__ = [
     "RK4",
+    "SRA1",
     "Euler",
     "EulerMaruyama",
+    "ExactLinear",
+    "ExponentialEulerMaruyama",
     "FixedStepSolver",
     "Heun",
+    "LogEuler",
     "Midpoint",
+    "Milstein",
+    "StochasticHeun",
+    "StochasticMidpoint",
+    "StochasticSolver",
     "Torchdiffeq",
     "Torchsde",
     "euler_maruyama",
 ]
-
-
-class FixedStepSolver(Discretization):
-    """A one-step method applied to equal parts of the gap."""
-
-    substeps: int
-
-    @abstractmethod
-    def advance(self, gap: Gap, s: float, part: float, x: Tensor) -> Tensor:
-        """State (*, n) at the fraction ``s + part`` of the gap from the state x (*, n) at s."""
-
-    def step(
-        self,
-        field: Field,
-        t: Tensor | float,
-        dt: Tensor | float,
-        x: Tensor,
-        u: Tensor | None,
-        u_before: Tensor | None = None,
-    ) -> Tensor:
-        """State at t + dt; see `Discretization.step`."""
-        gap = Gap(field, t, dt, x, u, u_before)
-        for i in range(self.substeps):
-            x = self.advance(gap, i / self.substeps, 1 / self.substeps, x)
-        return x
 
 
 @dataclass(frozen=True)
@@ -184,82 +167,3 @@ class RK4(FixedStepSolver):
         k3 = gap.drift(s + part / 2, x + part / 2 * k2)
         k4 = gap.drift(s + part, x + part * k3)
         return x + part / 6 * (k1 + 2 * (k2 + k3) + k4)
-
-
-@dataclass(frozen=True)
-class EulerMaruyama(FixedStepSolver):
-    """``x1 = x0 + h f(x0) + g(x0) dW`` for Ito equations, dW normal with variance h.
-
-    Strong order 1/2, and 1 when the noise is additive; weak order 1. One call of drift and diffusion a step. The Brownian
-    motions are real, also where the state is complex. Source: Kloeden and Platen (1992), section 10.2.
-
-    Parameters
-    ----------
-    substeps : int, default 1
-        Equal parts of each gap.
-    generator : torch.Generator, optional
-        Where the noise comes from; drawn on its device, so a CPU generator gives the same noise on every device.
-
-    Raises
-    ------
-    ValueError
-        If `substeps` is less than 1, or in `step` if a Stratonovich field has noise that depends on the state.
-    TypeError
-        In `step`, if the field has no diffusion.
-
-    Examples
-    --------
-    >>> EulerMaruyama(substeps=4)
-    EulerMaruyama(substeps=4)
-    """
-
-    substeps: int = 1
-    generator: torch.Generator | None = field(default=None, repr=False)
-
-    def __post_init__(self) -> None:
-        check_substeps(self.substeps)
-
-    def advance(self, gap: Gap, s: float, part: float, x: Tensor) -> Tensor:
-        check_stochastic(gap.field, "EulerMaruyama")
-        if gap.field.calculus == "stratonovich" and gap.field.noise != "additive":
-            raise ValueError(
-                explain(
-                    must="EulerMaruyama needs an Ito field, or additive noise",
-                    came=f"{type(gap.field).__name__} is Stratonovich with {gap.field.noise} noise",
-                    do="Use Torchsde(method='midpoint'), or rewrite the drift for Ito",
-                )
-            )
-        g = gap.diffusion(s, x)
-        source = x.device if self.generator is None else self.generator.device
-        noise = torch.randn(
-            noise_shape(gap.field, g), generator=self.generator, dtype=x.dtype.to_real(), device=source
-        ).to(x.device)
-        return euler_maruyama(gap, s, part, x, g, part**0.5 * noise)
-
-
-def euler_maruyama(gap: Gap, s: float, part: float, x: Tensor, g: Tensor, increment: Tensor) -> Tensor:
-    """One step with a given Brownian increment.
-
-    Parameters
-    ----------
-    gap : Gap
-        The field over the gap.
-    s, part : float
-        Start and length of the step, as fractions of the gap.
-    x : Tensor (*, n)
-        State at s.
-    g : Tensor (*, n) or (*, n, m)
-        ``gap.diffusion(s, x)``.
-    increment : Tensor (*, n) or (*, m)
-        Increment over the step of a Brownian motion in s, of variance `part`.
-
-    Returns
-    -------
-    Tensor (*, n)
-        State at ``s + part``.
-    """
-    if gap.field.noise == "general":
-        kick = (g @ increment.to(g.dtype).unsqueeze(-1)).squeeze(-1)
-    else:
-        kick = g * increment
-    return x + part * gap.drift(s, x) + kick

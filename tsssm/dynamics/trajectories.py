@@ -19,7 +19,7 @@ from tsssm.dynamics.solvers import RK4, Euler, EulerMaruyama, FixedStepSolver, H
 from tsssm.errors import explain
 
 _EULER = Chain((0.0,), (1.0,), (0.0,))
-_CHAINS = {
+CHAINS = {
     Euler: _EULER,
     EulerMaruyama: _EULER,
     Midpoint: Chain((0.0, 1 / 2), (0.0, 1.0), (0.0, 1 / 2)),
@@ -84,7 +84,7 @@ def trajectory(
     """
     _check(field, rule, dt, x0, u, noise)
     drift = field.drift if isinstance(field, NoisyMLP) else field
-    chain, k, (b, l), n = _CHAINS[type(rule)], rule.substeps, dt.shape, x0.shape[-1]
+    chain, k, (b, l), n = CHAINS[type(rule)], rule.substeps, dt.shape, x0.shape[-1]
     dt = dt.to(x0.dtype)
     if not dt.numel():
         return x0.new_empty(b, l, n)
@@ -228,7 +228,7 @@ def _draw(rule: EulerMaruyama, shape: tuple[int, ...], like: Tensor) -> Tensor:
 
 def _check(field: Field, rule: FixedStepSolver, dt: Tensor, x0: Tensor, u: Tensor | None, noise: Tensor | None) -> None:
     noisy = isinstance(rule, EulerMaruyama)
-    if not isinstance(field, NoisyMLP if noisy else (MLPField, NoisyMLP)) or type(rule) not in _CHAINS:
+    if not isinstance(field, NoisyMLP if noisy else (MLPField, NoisyMLP)) or type(rule) not in CHAINS:
         raise TypeError(
             explain(
                 must="`trajectory` needs an MLPField or NoisyMLP, with noise for EulerMaruyama, and a fixed-step rule",
