@@ -82,6 +82,8 @@ def test_packed_series_move_as_if_alone_and_silent_rows_leave_no_trace(scheme, b
     # an adaptive solver chooses its steps for all rows of a batch
     close = {"rtol": 1e-6, "atol": 1e-6} if isinstance(rule, Torchdiffeq) else {"rtol": 1e-10, "atol": 1e-12}
     for b, places, times in series_of(grid):
+        if not len(places):
+            continue
         alone = Grid.from_gaps(torch.tensor(np.diff(times, prepend=-1.0))[None])
         part, _ = scheme.path(values[b : b + 1, places], observed[b : b + 1, places], alone)
         expected, _ = integrate(field, rule, part, start[b : b + 1, places], by)
@@ -146,7 +148,7 @@ def test_a_linear_field_along_straight_pieces_is_a_product_of_exponentials(schem
     parts = torch.randn(4, N, N, generator=torch.Generator().manual_seed(0), **DOUBLE) / 2
     path, _ = scheme.path(values, observed, grid)
     states, _ = integrate(
-        lambda t, x, u: torch.einsum("bc,cij,bj->bi", u, parts, x), RK4(16), path, starts(grid), "path"
+        lambda t, x, u: torch.einsum("bc,cij,bj->bi", u, parts, x), RK4(64), path, starts(grid), "path"
     )
     x, X = starts(grid)[0, 0], torch.cat([grid.dt[0, :, None], values[0]], 1)
     for k in range(1, 9):
@@ -220,7 +222,7 @@ def test_a_memory_limit_changes_no_gradient_and_keeps_less(rule, given: bool) ->
     results, kept = [], []
     for memory in (None, 0.003):
         torch.manual_seed(2)
-        chosen = rule(3, torch.Generator().manual_seed(7)) if given else rule(3)
+        chosen = rule(substeps=3, generator=torch.Generator().manual_seed(7) if given else None)
         sizes: list[int] = []
         with saved_tensors_hooks(lambda x, sizes=sizes: (sizes.append(x.nbytes), x.detach())[1], lambda x: x):
             states, _ = integrate(field, chosen, path, starts(grid), memory=memory)
@@ -311,7 +313,7 @@ def test_bad_input_is_named() -> None:
     path, _ = Linear().path(values, observed, grid)
     start, field = starts(grid), driven()
     for rule in (Euler(4), RK4(4)):
-        with pytest.raises(ValueError, match="row 1, after a gap"):
+        with pytest.raises(ValueError, match=r"row \d, after a gap"):
             integrate(Explosion(), rule, path, start)
     with pytest.raises(ValueError, match="able to cross"):
         integrate(Explosion(), Torchdiffeq(), path, start)

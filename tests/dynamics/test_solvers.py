@@ -330,6 +330,12 @@ def test_solvers_are_frozen_dataclasses() -> None:
         (lambda: Torchdiffeq(substeps=0), ValueError, "substeps=0"),
         (lambda: Torchsde("dopri5"), ValueError, "dopri5"),
         (lambda: Torchsde(substeps=0), ValueError, "substeps=0"),
+        (lambda: Torchdiffeq(max_steps=0), ValueError, "max_steps=0"),
+        (
+            lambda: Torchsde("heun").step(GEOMETRIC, 0.0, 0.1, torch.ones(1, 1), None),
+            ValueError,
+            "needs stratonovich calculus",
+        ),
         (lambda: EulerMaruyama().step(Fall(), 0.0, 0.1, torch.ones(1, 1), None), TypeError, "Fall"),
         (lambda: Torchsde().step(Fall(), 0.0, 0.1, torch.ones(1, 1), None), TypeError, "Fall"),
         (

@@ -15,6 +15,17 @@ from tsssm.dynamics.library_solvers import from_real, parameters_of, rows, still
 from tsssm.dynamics.rules import Discretization
 from tsssm.errors import explain
 
+_ANY = ("additive", "diagonal", "general")
+_STRATONOVICH = dict.fromkeys(
+    ("euler_heun", "heun", "log_ode", "midpoint", "reversible_heun"), (("stratonovich",), _ANY)
+)
+_FITS = {
+    "euler": (("ito",), _ANY),
+    "milstein": (("ito", "stratonovich"), _ANY[:2]),
+    "srk": (("ito",), _ANY[:2]),
+    **_STRATONOVICH,
+}
+
 
 @dataclass(frozen=True)
 class Torchsde(Discretization):
@@ -72,12 +83,12 @@ class Torchsde(Discretization):
                 RuntimeWarning,
                 stacklevel=3,
             )
-        if self.method is not None and self.method not in torchsde.settings.METHODS.all():
+        if self.method is not None and self.method not in _FITS:
             raise ValueError(
                 explain(
                     must="`method` must be one of torchsde's",
                     came=f"method={self.method!r} came",
-                    do=f"Choose from {', '.join(torchsde.settings.METHODS.all())}",
+                    do=f"Choose from {', '.join(_FITS)}",
                 )
             )
 
@@ -96,6 +107,15 @@ class Torchsde(Discretization):
         equation = _Equation(gap, x)
         start = equation.flat(x)
         method = self.method or equation.default_method
+        calculi, noises = _FITS[method]
+        if equation.sde_type not in calculi or equation.noise_type not in noises:
+            raise ValueError(
+                explain(
+                    must=f"{method} of torchsde needs {' or '.join(calculi)} calculus and {' or '.join(noises)} noise",
+                    came=f"{type(field).__name__} is {equation.sde_type} with {equation.noise_type} noise",
+                    do="Wrap it in as_ito or as_stratonovich, or leave `method` to the field",
+                )
+            )
         # srk and log_ode need areas of the Brownian path as well as its increments.
         areas = {"srk": "space-time", "log_ode": "foster"}.get(method, "none")
         brownian = torchsde.BrownianInterval(
