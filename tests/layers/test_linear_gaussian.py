@@ -30,8 +30,8 @@ def test_it_is_the_general_filter_of_its_oscillators():
     for k in range(3):
         step, a, w = layer.log_timescale[k].exp(), layer.log_decay[k].exp(), layer.frequency[k]
         A = step * torch.stack([torch.stack([-a, -w]), torch.stack([w, -a])])
-        C, R = layer.observation()
-        system = GaussianSystem(Dense(A), 2 * step * a * torch.eye(2).double(), C, R[k])
+        C, R = torch.eye(2).double()[:1], layer.noise()[k].view(1, 1)
+        system = GaussianSystem(Dense(A), 2 * step * a * torch.eye(2).double(), C, R)
         torch.testing.assert_close(system.settled().cov, torch.eye(2).double(), **EXACT)
         found = kalman_filter(system, gaps, x @ layer.B[k : k + 1].T)
         torch.testing.assert_close(now.mean[:, :, k], found.now.mean, **EXACT)
@@ -95,7 +95,7 @@ def test_a_settled_filter_is_a_fixed_linear_system():
     x = torch.randn(1, 400, 1, dtype=torch.float64)
     now, _ = layer.filter(x, grid)
     cov = now.cov[0, -1, 0]
-    K = cov[:, :1] / layer.observation()[1][0]
+    K = cov[:, :1] / layer.noise()[0]
     F = layer.steps(torch.ones(1, 1).double())[0][0, 0, 0]
     move = F - K @ F[:1]
     rates, basis = torch.linalg.eig(move)

@@ -222,3 +222,32 @@ static void CASE(recurrence_of)(void) {
   PASTE(tsssm_recurrence, R)(&of, 1);
   CASE(output)(of.x, whole); CASE(output)(of.g_a, whole); CASE(output)(of.g_b, whole); CASE(output)(of.g_start, state);
 }
+
+/* Filters of pairs: stable transitions, a start in the middle, rows that nobody goes on from. */
+static void CASE(pairs_of)(void) {
+  Pairs of = {.batch = 1 + below(3), .rows = any_length(), .pairs = ONE_OF(1, 2, 3, 4, 5, 16), .threads = threads};
+  const int64_t k = of.pairs, n = 2 * k, rows = of.batch * of.rows;
+  int64_t *before = keep((size_t)rows * sizeof *before);
+  for (int64_t i = 0, last = -1; i < rows; i++) {
+    last = i % (of.rows ? of.rows : 1) ? last : -1;
+    before[i] = last;
+    if (below(3)) last = i % of.rows;
+  }
+  R *N = CASE(numbers)(rows * 3 * k, 0, 0.2), *cov = CASE(zeros)(of.batch * n * n);
+  for (int64_t i = 0; i < rows * k; i++) N[3 * i] += 1, N[3 * i + 2] += 1;
+  for (int64_t i = 0; i < of.batch; i++) for (int64_t j = 0; j < n; j++) cov[(i * n + j) * n + j] = 1;
+  of.F = CASE(numbers)(rows * 4 * k, -0.6, 0.6); of.N = N; of.before = before; of.cov = cov;
+  of.y = CASE(numbers)(rows, -1, 1); of.r = CASE(numbers)(rows, 0.1, 1); of.seen = flags(rows, 0.7);
+  of.mean = CASE(numbers)(of.batch * n, -1, 1);
+  of.m = CASE(space)(rows * n); of.P = CASE(space)(rows * n * n); of.e = CASE(space)(rows); of.s = CASE(space)(rows);
+  PASTE(tsssm_pairs, R)(&of, 0);
+  of.g_e = below(3) ? CASE(numbers)(rows, -1, 1) : 0; of.g_s = below(3) ? CASE(numbers)(rows, -1, 1) : 0;
+  of.g_m = CASE(numbers)(rows * n, -1, 1); of.g_P = CASE(numbers)(rows * n * n, -1, 1);
+  of.g_F = CASE(space)(rows * 4 * k); of.g_N = CASE(space)(rows * 3 * k);
+  of.g_y = CASE(space)(rows); of.g_r = CASE(space)(rows);
+  of.g_mean = CASE(zeros)(of.batch * n); of.g_cov = CASE(zeros)(of.batch * n * n);
+  PASTE(tsssm_pairs, R)(&of, 1);
+  CASE(output)(of.m, rows * n); CASE(output)(of.P, rows * n * n); CASE(output)(of.e, rows); CASE(output)(of.s, rows);
+  CASE(output)(of.g_F, rows * 4 * k); CASE(output)(of.g_N, rows * 3 * k); CASE(output)(of.g_y, rows);
+  CASE(output)(of.g_r, rows); CASE(output)(of.g_mean, of.batch * n); CASE(output)(of.g_cov, of.batch * n * n);
+}

@@ -144,6 +144,7 @@ int main(int argc, char **argv) {
   BOTH(lowrank_of);
   BOTH(trajectory);
   BOTH(recurrence_of);
+  BOTH(pairs_of);
   run("bank", bank, cases);
   printf("instruction set %d, %ld cases of each kind: %d failures\n", tsssm_level(), cases, failures);
   return failures > 0;

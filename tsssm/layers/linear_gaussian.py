@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from tsssm.dynamics.functions import complex_exp
 from tsssm.dynamics.hippo import diagonal_eigenvalues
-from tsssm.dynamics.kalman import Belief, filter_steps
+from tsssm.dynamics.kalman import Belief
+from tsssm.dynamics.kernels.pairs import Pairs, filter_pairs
 from tsssm.errors import explain
-from tsssm.grid import Grid, held_gap, time_since
+from tsssm.grid import Grid, held_gap, previous_active, time_since
 from tsssm.layers.base import Layer
 
 Carried = tuple[Belief, Tensor]
@@ -41,7 +42,7 @@ class LinearGaussian(Layer):
 
     Notes
     -----
-    O(b l d_state), row after row: a loop, slower than the scan of `S5`. Stable by construction, a > 0. A state that was
+    O(b l d_state), compiled on the CPU, forward and backward; a loop over rows without a compiler and on CUDA. Stable by construction, a > 0. A state that was
     not seen for long is known to settle: its mean goes to 0 and its variance to 1. Variances depend on the gaps alone.
 
     References
@@ -90,37 +91,55 @@ class LinearGaussian(Layer):
         """Means (b, l, d_state / 2, 2) and covariances of the oscillators at each row, and the state to pass on."""
         u, _ = grid.quiet(x)
         # in mixed precision the product comes in half: the filter needs the precision of its parameters
-        seen = (u @ self.B.T).to(self.D.dtype).unsqueeze(-1)
+        seen = (u @ self.B.T).to(self.D.dtype)
         since = None if state is None else state[1]
         gap = held_gap(grid.dt, grid.reset, grid.active, since)
-        start = self.settled()
+        start = self.settled(len(x)) if state is None else state[0]
+        b, _, pairs = seen.shape
         with torch.autocast(x.device.type, enabled=False):
-            found = filter_steps(
-                *self.steps(gap),
-                *self.observation(),
-                seen,
-                torch.ones_like(seen, dtype=torch.bool),
-                start if state is None else state[0],
-                start,
-                grid.reset,
-                grid.active,
-            )
-        return found.now, (found.end, time_since(grid.dt, grid.reset, grid.active, since))
+            found = filter_pairs(self._by_oscillator(seen, gap, grid, start))
+        now = Belief(*(part.unflatten(0, (b, pairs)).transpose(1, 2) for part in found[:2]))
+        return now, (self._end(now, grid, start), time_since(grid.dt, grid.reset, grid.active, since))
+
+    def _by_oscillator(self, seen: Tensor, gap: Tensor, grid: Grid, start: Belief) -> Pairs:
+        """Each oscillator of each row of a batch as an entry of its own, (b d_state / 2, l)."""
+        b, l, pairs = seen.shape
+        before = previous_active(grid.reset, grid.active)
+        # a series begins settled, whatever came before it
+        fresh = ((before < 0) & (grid.reset.cumsum(1) > 0)).view(b, 1, l, 1)
+        F, N = (part.transpose(1, 2) for part in self.steps(gap))
+        F, N = torch.where(fresh.unsqueeze(-1), 0, F), torch.where(fresh, N.new_tensor([1.0, 0.0, 1.0]), N)
+        r = self.noise().view(1, pairs, 1).expand(b, pairs, l)
+        shown, before = (part.unsqueeze(1).expand(b, pairs, l) for part in (grid.active, before))
+        rows = (F.unsqueeze(3), N.unsqueeze(3), seen.transpose(1, 2), r, shown, before, start.mean, start.cov)
+        return Pairs(*(part.flatten(0, 1) for part in rows))
+
+    def _end(self, now: Belief, grid: Grid, start: Belief) -> Belief:
+        """What the next piece goes on from: the last active row of a series that goes on, and what it began from if none."""
+        none = torch.zeros_like(grid.reset[:, :1])
+        reset, active = torch.cat([grid.reset, none], 1), torch.cat([grid.active, none], 1)
+        last, entry = previous_active(reset, active)[:, -1], torch.arange(len(none), device=none.device)
+        begun = grid.reset.any(1).view(-1, 1, 1)
+        settled, found = self.settled(len(none)), (last >= 0).view(-1, 1, 1)
+        mean = torch.where(found, now.mean[entry, last], torch.where(begun, settled.mean, start.mean))
+        begun, found = begun.unsqueeze(-1), found.unsqueeze(-1)
+        return Belief(mean, torch.where(found, now.cov[entry, last], torch.where(begun, settled.cov, start.cov)))
 
     def steps(self, gap: Tensor) -> tuple[Tensor, Tensor]:
-        """Transitions over gaps (b, l) and the noise they bring: (b, l, d_state / 2, 2, 2) both."""
+        """Transitions (b, l, d_state / 2, 2, 2) over gaps (b, l), and the noise they bring, (b, l, d_state / 2, 3)."""
         step = self.log_timescale.clamp(-14, 4.6).exp()
         decay, angle = step * self.log_decay.exp() * gap.unsqueeze(-1), step * self.frequency * gap.unsqueeze(-1)
         turn = torch.view_as_real(complex_exp(-decay, angle))
         re, im = turn.unbind(-1)
         F = torch.stack([re, -im, im, re], -1).unflatten(-1, (2, 2))
-        return F, torch.diag_embed(-torch.expm1(-2 * decay).unsqueeze(-1).expand(*decay.shape, 2))
+        added = -torch.expm1(-2 * decay)
+        return F, torch.stack([added, torch.zeros_like(added), added], -1)
 
-    def observation(self) -> tuple[Tensor, Tensor]:
-        """C (1, 2), the same for every oscillator, and R (d_state / 2, 1, 1)."""
-        return self.B.new_tensor([[1.0, 0.0]]), self.log_noise.clamp(-14, 14).exp()[:, None, None]
+    def noise(self) -> Tensor:
+        """Variance of the noise under which each oscillator is seen, (d_state / 2,)."""
+        return self.log_noise.clamp(-14, 14).exp()
 
-    def settled(self) -> Belief:
-        """Every oscillator before anything was seen: mean 0, covariance 1."""
+    def settled(self, b: int) -> Belief:
+        """Every oscillator of b rows of a batch before anything was seen: mean 0, covariance 1."""
         eye = torch.eye(2, dtype=self.B.dtype, device=self.B.device)
-        return Belief(self.B.new_zeros(len(self.B), 2), eye.expand(len(self.B), 2, 2))
+        return Belief(self.B.new_zeros(b, len(self.B), 2), eye.expand(b, len(self.B), 2, 2))

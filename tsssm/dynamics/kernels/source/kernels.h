@@ -15,6 +15,7 @@
 #include "selective.h"
 #include "selective_tasks.h"
 #include "lowrank.h"
+#include "pairs.h"
 #include "bank.h"
 #include "undo.h"
 
@@ -33,6 +34,7 @@
 #include "selective.h"
 #include "selective_tasks.h"
 #include "lowrank.h"
+#include "pairs.h"
 #include "undo.h"
 
 #undef SET

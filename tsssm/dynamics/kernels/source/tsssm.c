@@ -17,7 +17,7 @@
 #define UNROLL _Pragma("GCC unroll 8")
 #endif
 
-enum { CHUNK = 64, MODES_AT_ONCE = 2 };
+enum { CHUNK = 64, MODES_AT_ONCE = 2, MOST_PAIRS = 16 };
 
 /* Of the bank: how far it goes at once, and the places behind the shares of a readout, in its float sums (all of them)
    and in those of doubles (up to SUMS). */
@@ -97,6 +97,19 @@ typedef struct {
   int64_t batch, rows, channels, modes, threads;
   double alpha;
 } LowRank;
+
+/* Arguments of filters of pairs of states, see pairs.h; pairs.py has the same fields. Rows lie as (batch, rows), behind each
+   4 numbers of F and 3 of N for each pair, means of 2 pairs and covariances. A row goes on from row `before`, from the start
+   where that is -1. Backwards g_m and g_P hold the gradients of m and P, and are used up. */
+typedef struct {
+  const void *F, *N, *y, *r, *mean, *cov;
+  const uint8_t *seen;
+  const int64_t *before;
+  void *m, *P, *e, *s;
+  const void *g_e, *g_s;
+  void *g_m, *g_P, *g_F, *g_N, *g_y, *g_r, *g_mean, *g_cov;
+  int64_t batch, rows, pairs, threads;
+} Pairs;
 
 static void *allocate(size_t size) {
   void *memory = 0;
@@ -192,6 +205,8 @@ void tsssm_recurrence_float(const Recurrence *of, int backward) { CALL(recurrenc
 void tsssm_recurrence_double(const Recurrence *of, int backward) { CALL(recurrence_double, of, backward); }
 int tsssm_lowrank_float(const LowRank *of, int backward) { CALL(lowrank_float, of, backward); }
 int tsssm_lowrank_double(const LowRank *of, int backward) { CALL(lowrank_double, of, backward); }
+void tsssm_pairs_float(const Pairs *of, int backward) { CALL(pairs_float, of, backward); }
+void tsssm_pairs_double(const Pairs *of, int backward) { CALL(pairs_double, of, backward); }
 int tsssm_pooled(const Bank *bank) { CALL(bank_float, bank); }
 #define CAUCHY(R)                                                                                                     \
   void tsssm_cauchy_##R(const R *a, const R *b, const R *w, const R *sin, const R *cos, R *re, R *im, int64_t channels, \
