@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tsssm import data, datasets, diagnostics, dynamics, estimators, heads, layers, models, plots, training
     from tsssm.data import Panel, as_panel
     from tsssm.estimators import (
+        KalmanForecaster,
         SSMClassifier,
         SSMFeatures,
         SSMForecaster,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "KalmanForecaster": "tsssm.estimators",
     "Panel": "tsssm.data",
     "as_panel": "tsssm.data",
     "Recipe": "tsssm.layers.base",
@@ -59,6 +61,7 @@ _SUBMODULES = (
 
 # A literal list, since type checkers and `from tsssm import *` read it; a test compares it with the table above.
 __all__ = [
+    "KalmanForecaster",
     "Panel",
     "Recipe",
     "SSMClassifier",

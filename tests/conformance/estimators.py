@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tsssm import (
+    KalmanForecaster,
     SSMClassifier,
     SSMFeatures,
     SSMForecaster,
@@ -91,6 +92,11 @@ CASES: dict[str, Case] = {
         lambda panel: None,
         lambda est, panel, scale: _by_series(est.predict(panel, horizon=[1.5 * scale, 3.0 * scale])),
     ),
+    "KalmanForecaster": Case(
+        lambda: KalmanForecaster(horizon=2, epochs=2, random_state=0),
+        lambda panel: None,
+        lambda est, panel, scale: _by_series(est.predict(panel, horizon=[1.5 * scale, 3.0 * scale])),
+    ),
     "SSMImputer": Case(
         lambda: SSMImputer(**QUICK),
         lambda panel: None,
@@ -107,6 +113,7 @@ LATEST: dict[str, Callable[[Any], np.ndarray]] = {
     "SSMRidgeRegressor": lambda stream: stream.predict(),
     "SSMSequenceRegressor": lambda stream: stream.predict(),
     "SSMForecaster": lambda stream: stream.predict(at=[1.5, 3.0]).values,
+    "KalmanForecaster": lambda stream: stream.predict(at=[1.5, 3.0]).values,
 }
 """How to ask a stream for what `Case.answers` gives for the series so far; the last row of it for answers by row."""
 

@@ -6,6 +6,7 @@ from tsssm.estimators.door import PanelEstimator
 from tsssm.estimators.features import SSMFeatures
 from tsssm.estimators.forecaster import SSMForecaster
 from tsssm.estimators.imputer import SSMImputer
+from tsssm.estimators.kalman_forecaster import KalmanForecaster
 from tsssm.estimators.regressor import SSMRegressor
 from tsssm.estimators.ridge_classifier import SSMRidgeClassifier
 from tsssm.estimators.ridge_regressor import SSMRidgeRegressor
@@ -13,6 +14,7 @@ from tsssm.estimators.sequence_regressor import SSMSequenceRegressor
 
 __all__ = [
     "Estimator",
+    "KalmanForecaster",
     "PanelEstimator",
     "SSMClassifier",
     "SSMFeatures",

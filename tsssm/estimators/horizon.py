@@ -104,7 +104,7 @@ def _resolve(horizon: Any, panel: Panel, origin: float, gap: float) -> np.ndarra
     if panel.clock.resolution and all(isinstance(entry, (int, np.integer)) for entry in entries):
         leads = np.array(entries, dtype=np.float64) * gap
     else:
-        leads = np.array([_span(entry, panel) for entry in entries], dtype=np.float64)
+        leads = np.array([span_of(entry, panel) for entry in entries], dtype=np.float64)
     if (leads <= 0).any():
         came = f"{entries[int(np.argmin(leads))]!r} came"
         raise ValueError(explain("durations ahead must be positive", came, "Use an imputer for times in the past"))
@@ -115,7 +115,7 @@ def _leads(horizon: Any, panel: Panel, gap: float) -> np.ndarray:
     """Durations from the end of a series to its next steps, up to a number of them or up to a duration."""
     # NumPy counts its timedeltas among the integers
     counted = isinstance(horizon, Integral) and not isinstance(horizon, SPANS)
-    steps = horizon if counted else _span(horizon, panel) / gap
+    steps = horizon if counted else span_of(horizon, panel) / gap
     if not steps > 0:
         raise ValueError(explain(f"`horizon` must be {FORMS}", f"{horizon!r} came", "Ask for at least one step"))
     # a duration that is a whole number of gaps must not lose its last step to rounding
@@ -123,7 +123,7 @@ def _leads(horizon: Any, panel: Panel, gap: float) -> np.ndarray:
     return np.arange(1, whole + 1) * gap if whole else np.array([steps * gap])
 
 
-def _span(entry: Any, panel: Panel) -> float:
+def span_of(entry: Any, panel: Panel) -> float:
     """A duration in the unit of the clock."""
     timed = bool(panel.clock.resolution)
     if isinstance(entry, SPANS) != timed or isinstance(entry, (datetime.datetime, bool)):
