@@ -51,7 +51,7 @@ class KalmanForecaster(PanelEstimator):
         Most rows that are fitted in one piece; longer series are fitted in several. Answers come from all rows.
     epochs : int, optional
         Passes over the data; as many as make about 200 steps if not given.
-    lr : float, default 0.05
+    lr : float, default 0.1
     batch_size : int, default 512
         Most pieces of series in one step.
     random_state, verbose
@@ -101,7 +101,7 @@ class KalmanForecaster(PanelEstimator):
         cycles: int = 1,
         context: int = 1000,
         epochs: int | None = None,
-        lr: float = 0.05,
+        lr: float = 0.1,
         batch_size: int = 512,
         random_state: Any = None,
         verbose: int = 0,
@@ -243,8 +243,9 @@ class KalmanForecaster(PanelEstimator):
         Returns
         -------
         Panel
-            Of the rows asked, in channels "glucose[mean]" and "glucose[std]". The signal is what is observed without the
-            noise of observations, whose spread is in `components_`.
+            Of the rows asked, in channels "glucose[mean]" and "glucose[std]"; Student's t distributions, whose standard
+            deviation may be infinite, have half the width of their central 68.3 % instead. The signal is what is observed
+            without the noise of observations, whose spread is in `components_`.
         """
         return self._states(self._within(X, times), whole=False)
 

@@ -18,7 +18,7 @@ from tsssm.estimators.answers import check_coverage, check_levels
 from tsssm.estimators.horizon import Origins, asked_times
 from tsssm.estimators.queries import Query, wide
 from tsssm.estimators.structure import Told
-from tsssm.models.structural import Entries
+from tsssm.models.entries import Entries
 
 if TYPE_CHECKING:
     from tsssm.estimators.kalman_forecaster import KalmanForecaster

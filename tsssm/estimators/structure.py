@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from scipy.special import ndtri, stdtrit
+from scipy.special import ndtr, ndtri, stdtrit
 from torch import Tensor
 
 from tsssm.data import Batch, Scaling, Source
@@ -106,10 +106,8 @@ class Told(NamedTuple):
         return self.mean[..., None] + self.outer[..., None] * score
 
     def std(self) -> np.ndarray:
-        """Standard deviation of the signal, (r, c), infinite for 2 degrees of freedom and less."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            wider = np.where(np.isinf(self.freedom), 1.0, self.freedom / (self.freedom - 2))
-        return self.inner * np.sqrt(np.where(self.freedom > 2, wider, np.inf))
+        """Half the width of what holds the signal with the probability of a standard deviation, 68.3 %: (r, c)."""
+        return self.inner * np.where(np.isinf(self.freedom), 1.0, stdtrit(np.minimum(self.freedom, 1e9), ndtr(1.0)))
 
 
 def told(batches: Iterable[Batch], query: Query, predict: Callable[[Batch], dict[str, Tensor]]) -> Told:
@@ -130,7 +128,7 @@ def components_of(model: Structural, channels: tuple[str, ...], scaling: Scaling
     """The parts of a model in the units of the channels and of the clock."""
     unit = scaling.scale[:, None]
     rate, turn = (part.numpy() / time_scale for part in (model.log("rate").exp(), model.frequency()))
-    size, brake = model.log("size").exp().numpy() * unit, model.log("brake").exp().numpy() / time_scale
+    size, brake = model.oscillators()[..., 0].sqrt().numpy() * unit, model.log("brake").exp().numpy() / time_scale
     rows = []
     for j, channel in enumerate(channels):
         spread = {name: model.log(name)[j].exp().item() * scaling.scale[j] for name in ("noise", "level", "slope")}

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from tsssm.data.batch import Batch
 from tsssm.dynamics.kernels.pairs_loop import noise
-from tsssm.models.structural import Entries, Structural, entries_of
+from tsssm.models.entries import Entries, entries_of
+from tsssm.models.structural import Structural
 
 
 @torch.no_grad()

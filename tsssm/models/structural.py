@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tsssm.data.batch import Batch, lay_out
+from tsssm.data.batch import Batch
 from tsssm.dynamics.functions import phi1, phi3
 from tsssm.dynamics.kalman import Belief
 from tsssm.dynamics.kernels.pairs import Filtering, Pairs, filter_pairs, smooth_pairs
 from tsssm.models.base import Model
+from tsssm.models.entries import Entries, at_end, entries_of, since_begin
 
 # bounds of logarithms: a part with a spread of e^-12 is as good as gone
 LEAST, MOST = -12.0, 12.0
@@ -40,22 +41,6 @@ class Start(NamedTuple):
     reach: np.ndarray
 
 
-class Entries(NamedTuple):
-    """Channels of series as sequences of their own, end to end in rows (b, l) without what was neither seen nor asked.
-
-    `channel`, `gap`, `y`, `seen` and `begins` are (b, l); `row` (e,) is the flat place in the batch of each entry, and
-    `place` (e,) its flat place in b * l.
-    """
-
-    channel: Tensor
-    gap: Tensor
-    y: Tensor
-    seen: Tensor
-    begins: Tensor
-    row: Tensor
-    place: Tensor
-
-
 class Scale(NamedTuple):
     """What is known of the common variance of a series at each entry, (b, l): factor of all variances, and freedom."""
 
@@ -68,9 +53,10 @@ class Structural(Model):
 
     With independent white noises w, level b, slope v and oscillators x_k of channel and series,
 
-        b' = v + q w,  v' = -a v + w s sqrt(2 a),  x_k' = [[-d_k, -f_k], [f_k, -d_k]] x_k + w z_k sqrt(2 d_k)
+        b' = v + q w,  v' = -a v + w s sqrt(2 a),  x_k' = [[-d_k, -f_k], [f_k, -d_k]] x_k + L_k w
 
     observed as ``y = b + sum of x_k1 + N(0, r)``. Slopes and oscillators begin settled, the level anywhere in N(c, p).
+    Any L_k is fitted, so that an oscillator is any ARMA(2, 1) of complex roots, an AR(2) among them.
 
     Parameters
     ----------
@@ -102,6 +88,7 @@ class Structural(Model):
         self.register_buffer("angle", torch.from_numpy(start.angle.copy()))
         self.register_buffer("reach", torch.from_numpy(start.reach.copy()))
         self.turn = nn.Parameter(torch.zeros(start.angle.size, dtype=torch.float64))
+        self.lean = nn.Parameter(torch.zeros(2 * start.angle.size, dtype=torch.float64))
         self.log_freedom = nn.Parameter(torch.full((self.channels,), math.log(10.0), dtype=torch.float64))
         self.shared = shared
 
@@ -114,19 +101,34 @@ class Structural(Model):
         """Angular frequencies of the oscillators, (c, k)."""
         return self.angle * torch.exp(self.reach * self.turn.view(self.angle.shape))
 
+    def oscillators(self) -> Tensor:
+        """Settled covariances of the oscillators, (c, k, 3).
+
+        Noise of intensity ``2 d p (I + D(u))``, with D(u) = [[Re u, Im u], [Im u, -Re u]] and a u in the unit disc, settles
+        at ``p (I + D(z)), z = u d / (d - i f)``: turning by an angle a turns z by 2 a.
+        """
+        size, rate, angle = (2 * self.log("size")).exp(), self.log("rate").exp(), self.frequency()
+        lean = self.lean.view(2, *size.shape) * (angle > 0)
+        u, v = lean / (1 + lean.square().sum(0)).sqrt()
+        share = size * rate / (rate * rate + angle * angle)
+        along, across = share * (u * rate - v * angle), share * (u * angle + v * rate)
+        return torch.stack([size + along, across, size - along], -1)
+
     def settled(self) -> Tensor:
         """Covariances of the pairs where a series begins, (c, k + 1, 3)."""
-        size = (2 * self.log("size")).exp()
-        trend = torch.stack([2 * self.log("first"), 2 * self.log("slope")], -1).exp().unsqueeze(1)
-        both = torch.cat([trend, torch.stack([size, size], -1)], 1)
-        return torch.stack([both[..., 0], torch.zeros_like(both[..., 0]), both[..., 1]], -1)
+        first, slope = (2 * self.log("first")).exp(), (2 * self.log("slope")).exp()
+        trend = torch.stack([first, torch.zeros_like(first), slope], -1)
+        return torch.cat([trend.unsqueeze(1), self.oscillators()], 1)
 
     def steps(self, gap: Tensor, channel: Tensor) -> tuple[Tensor, Tensor]:
         """Transitions (*, k + 1, 2, 2) and noises (*, k + 1, 3) over gaps (*) of channels (*), exact."""
         rate, gaps = self.log("rate").exp()[channel], gap.unsqueeze(-1)
         damp, angle = torch.exp(-rate * gaps), self.frequency()[channel] * gaps
         re, im = damp * angle.cos(), damp * angle.sin()
-        added = -(2 * self.log("size")).exp()[channel] * torch.expm1(-2 * rate * gaps)
+        gone, turned, bent = -torch.expm1(-2 * rate * gaps), 2 * im * im, 2 * re * im
+        first, across, second = self.oscillators()[channel].unbind(-1)
+        size, along = gone * (first + second) / 2, (first - second) / 2
+        along, across = along * (gone + turned) + across * bent, across * (gone + turned) - along * bent
         brake, slope = self.log("brake").exp()[channel], (2 * self.log("slope")).exp()[channel]
         z = brake * gap
         keep, reach, one, none = torch.exp(-z), gap * phi1(-z), torch.ones_like(z), torch.zeros_like(z)
@@ -135,7 +137,7 @@ class Structural(Model):
         level = (2 * self.log("level")).exp()[channel] * gap + drift
         F = torch.cat([_four(one, reach, none, keep).unsqueeze(-3), _four(re, -im, im, re)], -3)
         trend = torch.stack([level, slope * brake * reach * reach, -slope * torch.expm1(-2 * z)], -1)
-        return F, torch.cat([trend.unsqueeze(-2), torch.stack([added, torch.zeros_like(added), added], -1)], -2)
+        return F, torch.cat([trend.unsqueeze(-2), torch.stack([size + along, across, size - along], -1)], -2)
 
     def filter(self, entries: Entries, start: Belief | None = None) -> tuple[Pairs, Filtering]:
         """Filter sequences; `start` (b, n) is where they go on from, none of which then begins within its row."""
@@ -166,7 +168,7 @@ class Structural(Model):
             value = -0.5 * (volume + misfit + count * math.log(2 * math.pi))
         else:
             of = entries.channel.flatten()[entries.begins.flatten()]
-            nu = self.log_freedom.clamp(0, MOST).exp()[of]
+            nu = self.log_freedom.clamp(-2, MOST).exp()[of]
             value = torch.lgamma((nu + count) / 2) - torch.lgamma(nu / 2) - 0.5 * count * (math.pi * nu).log()
             value = value - 0.5 * volume - 0.5 * (nu + count) * torch.log1p(misfit / nu)
         return -value.sum() / count.sum().clamp_min(1)
@@ -179,7 +181,7 @@ class Structural(Model):
         misfit, count = since_begin(misfit, entries.begins), since_begin(entries.seen.double(), entries.begins)
         if before is not None:
             misfit, count = misfit + before[0].unsqueeze(1), count + before[1].unsqueeze(1)
-        nu = self.log_freedom.clamp(0, MOST).exp()[entries.channel]
+        nu = self.log_freedom.clamp(-2, MOST).exp()[entries.channel]
         return Scale((nu + misfit) / (nu + count), nu + count)
 
     def predict(self, batch: Batch, whole: bool = False) -> dict[str, Tensor]:
@@ -205,44 +207,6 @@ class Structural(Model):
         variance = cov[..., ::2, ::2].sum((-2, -1)).clamp_min(0)
         center = mean[..., ::2].sum(-1) + self.center[entries.channel]
         return center, (scale.factor * variance).sqrt(), (scale.factor * (variance + pairs.r)).sqrt()
-
-
-def entries_of(batch: Batch) -> Entries:
-    """The entries of a batch that are seen or asked, each channel of each series a sequence."""
-    shown, grid = batch.observed if batch.wanted is None else batch.observed | batch.wanted, batch.grid
-    time, series = grid.dt.double().cumsum(1), grid.segment()
-    channel, row, place = shown.permute(2, 0, 1).nonzero().unbind(-1)
-    time, series = time[row, place], series[row, place]
-    begins = torch.ones_like(series, dtype=torch.bool)
-    begins[1:] = (series[1:] != series[:-1]) | (channel[1:] != channel[:-1])
-    gap = torch.where(begins, 0, torch.diff(time, prepend=time[:1]))
-    counts = np.diff(np.append(begins.nonzero().flatten().cpu().numpy(), len(series)))
-    where, shape, _ = lay_out(counts)
-    there = torch.from_numpy(where).to(series.device)
-    y, seen = batch.values[row, place, channel].double(), batch.observed[row, place, channel]
-    parts = []
-    for part in (channel, gap, y, seen, begins):
-        spread = part.new_zeros(shape[0] * shape[1])
-        spread[there] = part
-        parts.append(spread.view(shape))
-    flat = (channel * grid.dt.shape[0] + row) * grid.dt.shape[1] + place
-    return Entries(*parts, row=flat, place=there)
-
-
-def since_begin(part: Tensor, begins: Tensor) -> Tensor:
-    """Sums of part (b, l) along each sequence, up to and including each entry."""
-    total = part.cumsum(1)
-    rows = torch.arange(part.shape[1], device=part.device)
-    start = torch.where(begins, rows, 0).cummax(1).values
-    return total - (total - part).gather(1, start)
-
-
-def at_end(part: Tensor, begins: Tensor) -> Tensor:
-    """Value of part (b, l) at the last entry of each sequence, at all its entries."""
-    last = part.shape[1] - 1
-    rows = torch.arange(part.shape[1], device=part.device).expand(part.shape)
-    ends = torch.where(torch.cat([begins[:, 1:], torch.ones_like(begins[:, :1])], 1), rows, last)
-    return part.gather(1, ends.flip(1).cummin(1).values.flip(1))
 
 
 def _four(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:

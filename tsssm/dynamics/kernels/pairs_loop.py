@@ -63,18 +63,19 @@ def pairs_loop(pairs: Pairs) -> Filtering:
     With h the sum of the first states, ``P = F P F^T + N, e = y - h m, s = h P h^T + r, K = P h^T / s``, then
     ``m = m + K e, P = (I - K h) P (I - K h)^T + r K K^T``. O(b l k^2) in the compiled form, O(b l k^3) here.
     """
-    F, N, eye = dense(pairs.F), noise(pairs.N), torch.eye(pairs.mean.shape[-1]).to(pairs.mean)
+    eye = torch.eye(pairs.mean.shape[-1]).to(pairs.mean)
     means, covs, errors, spreads = [], [], [], []
     m0, P0 = pairs.mean, pairs.cov
-    for k in range(pairs.y.shape[1]):
+    # a slice a row would make the backward pass quadratic in the length
+    parts = (dense(pairs.F), noise(pairs.N), *pairs[2:6])
+    for k, (F, N, y, r, seen, before) in enumerate(zip(*(part.unbind(1) for part in parts), strict=True)):
         if k:
-            follows, starts = pairs.before[:, k] == k - 1, pairs.before[:, k] < 0
-            m0 = _pick(follows, means[-1], _pick(starts, pairs.mean, m0))
-            P0 = _pick(follows, covs[-1], _pick(starts, pairs.cov, P0))
-        m, P = (F[:, k] @ m0.unsqueeze(-1)).squeeze(-1), F[:, k] @ P0 @ F[:, k].mT + N[:, k]
-        g, r = P[..., ::2].sum(-1), pairs.r[:, k]
-        e, s = pairs.y[:, k] - m[..., ::2].sum(-1), g[..., ::2].sum(-1) + r
-        K = torch.where(pairs.seen[:, k, None], g / s[:, None], 0)
+            m0 = _pick(before == k - 1, means[-1], _pick(before < 0, pairs.mean, m0))
+            P0 = _pick(before == k - 1, covs[-1], _pick(before < 0, pairs.cov, P0))
+        m, P = (F @ m0.unsqueeze(-1)).squeeze(-1), F @ P0 @ F.mT + N
+        g = P[..., ::2].sum(-1)
+        e, s = y - m[..., ::2].sum(-1), g[..., ::2].sum(-1) + r
+        K = torch.where(seen[:, None], g / s[:, None], 0)
         left = eye - torch.stack([K, torch.zeros_like(K)], -1).repeat(1, 1, K.shape[-1] // 2)
         means.append(m + K * e[:, None])
         covs.append(left @ P @ left.mT + r[:, None, None] * K.unsqueeze(-1) * K.unsqueeze(-2))
