@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-import logging
-import warnings
 from importlib import import_module
 from importlib.util import find_spec
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -55,8 +53,20 @@ def onnx_bytes(graph: Graph, metadata: dict[str, str]) -> bytes:
         dynamo=True,
         verbose=False,
     )
-    onnx = import_module("onnx")
-    model = program.model_proto
+    onnx, model = import_module("onnx"), program.model_proto
+    _name_axes(model.graph, graph.axes)
     onnx.helper.set_model_props(model, metadata)
     onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString()
+
+
+def _name_axes(graph: Any, axes: dict[str, tuple[str, ...]]) -> None:
+    """Give open axes the names that readers know them by, instead of those of the trace."""
+    shapes = {value.name: value.type.tensor_type.shape.dim for value in (*graph.input, *graph.output)}
+    names = {
+        shapes[name][i].dim_param: axis for name, own in axes.items() if name in shapes for i, axis in enumerate(own)
+    }
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param:
+                dim.dim_param = names.get(dim.dim_param, dim.dim_param)

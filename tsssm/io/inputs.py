@@ -39,8 +39,10 @@ class Rows(Constants):
         self.linear = Linear([embed.mix.linear for embed in embeds])
         self.hidden = Linear([embed.mix.hidden[1] for embed in embeds])
         channels = (len(scaling.center),)
-        # whether a row was active, when, and the last value of each channel; then when, and whether there was one
+        # whether a row was active, when, and the last value of each channel; then when, and whether there was one: those
+        # that tell of times are exact
         self.sizes: Sizes = ((), (), channels) + ((channels, channels) if self.partial else ())
+        self.exact = (0, 1, 3)
 
     def forward(self, times: Tensor, values: Tensor, state: Tensors, single: bool) -> tuple[Tensor, Clock, Tensors]:
         time = times / self.time_scale

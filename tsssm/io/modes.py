@@ -97,7 +97,9 @@ class Modes(Cell):
         m, n = growth(self.decay, self.turns, gap.unsqueeze(-1), self.alpha)
         p, q = re + u, im + v
         a, b = (p, q) if self.held else (re, im)
-        moved = (re + (m * a - n * b), im + (m * b + n * a)) if self.held else (p + (m * a - n * b), q + (m * b + n * a))
+        moved = (
+            (re + (m * a - n * b), im + (m * b + n * a)) if self.held else (p + (m * a - n * b), q + (m * b + n * a))
+        )
         on = active.unsqueeze(-1)
         return (torch.where(on, moved[0], re), torch.where(on, moved[1], im)), moved
 

@@ -98,62 +98,58 @@ class Network(Constants):
         if self.kind is not Label:
             self.keep("center", torch.from_numpy(estimator.target_center_), torch.float64)
             self.keep("scale", torch.from_numpy(estimator.target_scale_), torch.float64)
-        # tensors of all members, but for what comes with the rows and the sums
-        each = len(self.stack.sizes) + (7 if self.kind is not Gaussian else 0)
-        sizes = self.rows.sizes + self.stack.sizes + own
-        shared = range(len(self.rows.sizes), len(self.rows.sizes) + each)
-        self.shapes = [((self.members,) if i in shared else (), size) for i, size in enumerate(sizes)]
-        self.exact = [i < 2 or i >= shared.stop or (i == 3 and self.rows.partial) for i in range(len(sizes))]
+        self.shared: Sizes = self.rows.sizes + (own[7:] if own else ())
+        self.each: Sizes = self.stack.sizes + own[:7]
+        # clocks and sums need the precision of the user's units
+        self.exact = [i in self.rows.exact or i >= len(self.rows.sizes) for i in range(len(self.shared))]
 
     @property
     def state_size(self) -> int:
         """Numbers in a state."""
-        return sum(math.prod(members + size) for members, size in self.shapes)
+        return sum(map(math.prod, self.shared)) + self.members * sum(map(math.prod, self.each))
 
     def start(self, b: int) -> Tensors:
         """The state where series start."""
         kinds = (torch.float64 if exact else torch.float32 for exact in self.exact)
-        return tuple(
-            torch.zeros(*members, b, *size, dtype=kind)
-            for (members, size), kind in zip(self.shapes, kinds, strict=True)
-        )
+        shared = (torch.zeros(b, *size, dtype=kind) for size, kind in zip(self.shared, kinds, strict=True))
+        return (*shared, *(torch.zeros(self.members, b, *size) for size in self.each))
 
     def unpacked(self, state: Tensor) -> Tensors:
-        """A state (b, n) in float64 as the tensors of the parts."""
-        parts = state.split([math.prod(members + size) for members, size in self.shapes], 1)
-        found = []
-        for part, (members, size), exact in zip(parts, self.shapes, self.exact, strict=True):
-            part = part.reshape(-1, *members, *size)
-            part = part.transpose(0, 1) if members else part
-            found.append(part if exact else part.float())
-        return tuple(found)
+        """A state (b, n) in float64 as the tensors of the parts, those of all members last."""
+        b, lengths = state.shape[0], [math.prod(size) for size in self.shared]
+        *shared, own = state.split([*lengths, self.state_size - sum(lengths)], 1)
+        each = (
+            own.float().reshape(b, self.members, -1).transpose(0, 1).split([math.prod(size) for size in self.each], 2)
+        )
+        shared = [
+            part.reshape(b, *size) if exact else part.reshape(b, *size).float()
+            for part, size, exact in zip(shared, self.shared, self.exact, strict=True)
+        ]
+        return (*shared, *(part.unflatten(2, size) for part, size in zip(each, self.each, strict=True)))
 
     def packed(self, parts: Tensors) -> Tensor:
         """The tensors of the parts as one state (b, n)."""
-        flat = []
-        for part, (members, size) in zip(parts, self.shapes, strict=True):
-            part = part.transpose(0, 1) if members else part
-            flat.append(part.reshape(-1, math.prod(members + size)).double())
-        return torch.cat(flat, 1)
+        count = len(self.shared)
+        shared = [part.reshape(part.shape[0], -1).double() for part in parts[:count]]
+        own = torch.cat([part.flatten(2) for part in parts[count:]], 2).transpose(0, 1).flatten(1)
+        return torch.cat([*shared, own.double()], 1)
 
     def forward(
         self, times: Tensor, values: Tensor, static: Tensor | None, state: Tensors, single: bool
     ) -> tuple[Tensor, Tensors]:
         """From times (l, b), values (l, b, c) and static (b, s), all float64."""
-        cut = len(self.rows.sizes)
-        x, clock, rows = self.rows(times, values, state[:cut], single)
-        end = cut + len(self.stack.sizes)
-        x, layers = self.stack(x, clock, state[cut:end])
+        count, sums, layers = len(self.rows.sizes), len(self.shared), len(self.shared) + len(self.stack.sizes)
+        x, clock, rows = self.rows(times, values, state[:count], single)
+        x, after = self.stack(x, clock, state[sums:layers])
         if self.kind is Gaussian:
             mean = self.read(x)[..., : len(self.center)]
-            return mean.double().mean(1) * self.scale + self.center, (*rows, *layers)
-        own, sums = state[end : end + 7], state[end + 7 :]
-        numbers, pools, sums = self.read(x, clock, values, static, own, sums)
-        after = (*rows, *layers, *pools, *sums)
+            return mean.double().mean(1) * self.scale + self.center, (*rows, *after)
+        numbers, pools, totals = self.read(x, clock, values, static, state[layers:], state[count:sums])
+        state = (*rows, *totals, *after, *pools)
         if self.kind is Label:
             probability = torch.softmax(numbers, -1).double().mean(0)
-            return probability / probability.sum(-1, keepdim=True), after
-        return numbers.double().mean(0) * self.scale + self.center, after
+            return probability / probability.sum(-1, keepdim=True), state
+        return numbers.double().mean(0) * self.scale + self.center, state
 
 
 class Whole(nn.Module):
