@@ -1,5 +1,7 @@
 """Streams: updates and answers a second of default models on one core, beside pushing the history through again.
 
+With onnxruntime at hand (``pip install ".[export]"``), an exported step cell runs the same series.
+
 python -m benchmarks.streaming
 python -m benchmarks.streaming --rows 2000 --answers 50
 """
@@ -7,9 +9,13 @@ python -m benchmarks.streaming --rows 2000 --answers 50
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
 from collections.abc import Callable
-from typing import Any
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -18,8 +24,10 @@ from benchmarks.report import made_with
 from tsssm import SSMClassifier, SSMForecaster, SSMRegressor, SSMRidgeClassifier, SSMSequenceRegressor
 from tsssm.data import Panel
 from tsssm.demo.page import Table
+from tsssm.io import export
 
 CHANNELS = 3
+EXPORTED = "SSMClassifier, features=False, exported"
 COLUMNS = (
     "model",
     "updates a second",
@@ -54,7 +62,50 @@ def models(
         "SSMForecaster": SSMForecaster(horizon=3, **short).fit(panel),
         "SSMRidgeClassifier": SSMRidgeClassifier(random_state=0).fit(panel, labels),
     }
+    if find_spec("onnxruntime") is not None:
+        found[EXPORTED] = Exported(layers)
     return {name: (model, *answers(name, model)) for name, model in found.items()}
+
+
+class Exported:
+    """A classifier as ONNX graphs: one for whole series, and one that goes on row by row, on one thread."""
+
+    def __init__(self, model: SSMClassifier):
+        runtime = import_module("onnxruntime")
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        with tempfile.TemporaryDirectory() as folder:
+            for form in ("sequence", "step"):
+                export(model, Path(folder) / f"{form}.onnx", form=form)
+            self.whole, self.step = (
+                runtime.InferenceSession(Path(folder) / f"{form}.onnx", options) for form in ("sequence", "step")
+            )
+
+    def predict_proba(self, panel: Panel) -> np.ndarray:
+        return self.whole.run(["probability"], {"times": panel.times[None], "values": panel.values[None]})[0]
+
+    def stream(self) -> ExportedStream:
+        return ExportedStream(self.step)
+
+
+class ExportedStream:
+    """Calls of a step cell, which answers at every row."""
+
+    def __init__(self, session: Any):
+        self.session, self.answer = session, np.empty((1, 0))
+        self.state = np.zeros((1, {put.name: put.shape for put in session.get_inputs()}["state"][1]))
+
+    def update(self, times: Any, values: Any) -> Self:
+        for stamp, row in zip(np.atleast_1d(times), np.atleast_2d(values), strict=True):
+            inputs = {"time": np.array([stamp]), "values": row[None], "state": self.state}
+            self.answer, self.state = self.session.run(None, inputs)
+        return self
+
+    def predict_proba(self) -> np.ndarray:
+        return self.answer[0]
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        return {"state": torch.from_numpy(self.state)}
 
 
 def answers(name: str, model: Any) -> tuple[Callable[[Any], np.ndarray], Callable[[Panel], np.ndarray]]:

@@ -20,7 +20,7 @@ from tsssm.io.inputs import plain
 from tsssm.io.network import Network, Step, Whole
 from tsssm.io.stacks import refuse_layer
 
-OUTPUTS = {SSMClassifier: "probability", SSMRegressor: "value", SSMSequenceRegressor: "mean"}
+OUTPUTS = {SSMClassifier: "probability", SSMRegressor: "value", SSMSequenceRegressor: "value"}
 WRITERS: dict[str, Callable[[Graph, dict[str, str]], bytes]] = {"onnx": onnx_bytes, "torch": torch_bytes}
 
 
@@ -43,8 +43,8 @@ def export(
     static   (batch, s)             (batch, s)    only where the training panel had some; see below
     ======== ====================== ============= =====================================================================
 
-    The answer is ``probability`` (batch, classes) of an `SSMClassifier`, ``value`` (batch, targets) of an `SSMRegressor`
-    and ``mean`` (batch, length, targets), or (batch, targets) of a row, of an `SSMSequenceRegressor`. Series of unequal
+    The answer is ``probability`` (batch, classes) of an `SSMClassifier`, ``value`` (batch, targets) of an `SSMRegressor`,
+    and ``value`` (batch, length, targets) of an `SSMSequenceRegressor`, (batch, targets) of one row. Series of unequal
     length are filled up with rows of NaN, with any time not before: such rows leave no trace. Static features enter as
     numbers, NaN where missing, categories as their place in the list that the file holds.
 
@@ -55,7 +55,7 @@ def export(
     path : path
         File to write, such as ``model.onnx`` or ``model.pt2``; it appears as a whole or not at all.
     format : {"onnx", "torch"}, default "onnx"
-        An ONNX model, or a program for `torch.export.load`, whose inputs come in the order of the table.
+        An ONNX model, or a program for `torch.export.load`, which takes its inputs by name.
     form : {"sequence", "step"}, default "sequence"
         Whole series at once, of any number and length; or one row of each series, with the state passed on.
 
