@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tsssm import data, datasets, diagnostics, dynamics, estimators, heads, layers, models, plots, training
+    from tsssm import data, datasets, diagnostics, dynamics, estimators, heads, io, layers, models, plots, training
     from tsssm.data import Panel, as_panel
     from tsssm.estimators import (
         KalmanForecaster,
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         SSMRidgeRegressor,
         SSMSequenceRegressor,
     )
+    from tsssm.io import export
     from tsssm.layers.base import Recipe
 
 __version__ = "0.1.0"
@@ -36,6 +37,7 @@ _HOMES = {
     "KalmanForecaster": "tsssm.estimators",
     "Panel": "tsssm.data",
     "as_panel": "tsssm.data",
+    "export": "tsssm.io",
     "Recipe": "tsssm.layers.base",
     "SSMClassifier": "tsssm.estimators",
     "SSMFeatures": "tsssm.estimators",
@@ -53,6 +55,7 @@ _SUBMODULES = (
     "dynamics",
     "estimators",
     "heads",
+    "io",
     "layers",
     "models",
     "plots",
@@ -79,7 +82,9 @@ __all__ = [
     "diagnostics",
     "dynamics",
     "estimators",
+    "export",
     "heads",
+    "io",
     "layers",
     "models",
     "plots",

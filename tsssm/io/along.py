@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC
 from collections.abc import Callable, Sequence
 
 import torch
@@ -33,7 +34,7 @@ def along(body: Body, carry: Tensors, rows: Tensors, single: bool) -> tuple[Tens
     return carry, tuple(out.unsqueeze(0) for out in outs)
 
 
-class Constants(nn.Module):
+class Constants(nn.Module, ABC):
     """Base of the parts of an exported graph: numbers of all members side by side, (members, ...), none of which learns.
 
     Parts take rows first: features are (l, members, b, d), gaps and masks (l, b).
