@@ -335,12 +335,15 @@ def test_mixed_precision_works(kind: type[Layer], even: bool):
         y, _ = layer(x, grid)
         # what a layer before it hands over in mixed precision
         z, _ = layer(x.bfloat16(), grid)
-    exact, _ = layer.eval()(x, grid)
     (y.float().square().sum() + z.float().square().sum()).backward()
     assert bool(torch.isfinite(x.grad).all())
-    if kind.__name__ != "Stack":  # dropout was on
-        scale = exact[grid.valid].abs().max().item()
-        torch.testing.assert_close(y.float()[grid.valid], exact[grid.valid], rtol=0.05, atol=0.05 * scale)
+    # what training draws is the same nowhere
+    layer.eval()
+    with torch.autocast("cpu", torch.bfloat16):
+        y, _ = layer(x, grid)
+    exact, _ = layer(x, grid)
+    scale = exact[grid.valid].abs().max().item()
+    torch.testing.assert_close(y.float()[grid.valid], exact[grid.valid], rtol=0.05, atol=0.05 * scale)
 
 
 @every_layer

@@ -6,6 +6,8 @@ from tsssm.layers.gru import GRU
 from tsssm.layers.linear_gaussian import LinearGaussian
 from tsssm.layers.lru import LRU
 from tsssm.layers.lssl import LSSL
+from tsssm.layers.neural_ode import NeuralODE
+from tsssm.layers.neural_sde import GeometricSDE, LangevinSDE, LinearNoiseSDE
 from tsssm.layers.s4 import S4
 from tsssm.layers.s4d import S4D
 from tsssm.layers.s5 import S5
@@ -20,8 +22,12 @@ __all__ = [
     "S4D",
     "S5",
     "Bidirectional",
+    "GeometricSDE",
+    "LangevinSDE",
     "Layer",
     "LinearGaussian",
+    "LinearNoiseSDE",
+    "NeuralODE",
     "Recipe",
     "Selective",
     "Stack",
