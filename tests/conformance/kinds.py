@@ -52,12 +52,15 @@ SMALL_SDE = {"d_state": 4, "width": 5, "paths": 2}
 SMALL_S5 = Recipe(S5, d_state=4, blocks=1, **FAST)
 LAYERS: dict[str, Callable] = {
     "Bidirectional": lambda kind: kind(WIDTH, SMALL_S5),
+    "BoundedSDE": lambda kind: kind(WIDTH, "geometric", **SMALL_SDE),
     "GRU": lambda kind: kind(WIDTH),
     "GeometricSDE": lambda kind: kind(WIDTH, **SMALL_SDE),
     "LRU": lambda kind: kind(WIDTH, d_state=4),
     "LSSL": lambda kind: kind(WIDTH, d_state=4, **FAST),
     "LangevinSDE": lambda kind: kind(WIDTH, **SMALL_SDE),
     "LinearNoiseSDE": lambda kind: kind(WIDTH, **SMALL_SDE),
+    "NaiveSDE": lambda kind: kind(WIDTH, **SMALL_SDE),
+    "NeuralCDE": lambda kind: kind(WIDTH, d_state=4, d_path=2, width=5),
     "NeuralODE": lambda kind: kind(WIDTH, d_state=4, width=5),
     "S4": lambda kind: kind(WIDTH, d_state=4, **FAST),
     "LinearGaussian": lambda kind: kind(WIDTH, d_state=4, **FAST),

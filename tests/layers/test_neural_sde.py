@@ -7,14 +7,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.conformance.kinds import packed, some_series
 from tsssm.grid import Grid
 from tsssm.layers import GeometricSDE, LangevinSDE, LinearNoiseSDE, NeuralODE
 from tsssm.layers.driven import Driven
+from tsssm.layers.exponential import Exponential
 
 NOISY = (LangevinSDE, LinearNoiseSDE, GeometricSDE)
 
 
-def quiet(layer: Driven) -> Driven:
+def quiet(layer: Exponential) -> Exponential:
     """Without drift but the linear part, in float64."""
     layer = layer.double()
     nn.init.zeros_(layer.drift.layers[-1].weight)
@@ -23,7 +25,7 @@ def quiet(layer: Driven) -> Driven:
     return layer
 
 
-def parts(layer: Driven, gap: Tensor, noise: Tensor):
+def parts(layer: Exponential, gap: Tensor, noise: Tensor):
     clock = torch.zeros(1, 1, 1, 1, dtype=gap.dtype)
     return layer.affine(gap.view(-1, 1, 1, 1), clock, noise)
 
@@ -132,4 +134,19 @@ def test_answers_are_means_over_paths(kind: type[Driven]):
     layer.train()
     drawn = torch.cat([layer(x, grid)[0] for _ in range(400)])
     error = drawn.std(0) / 400**0.5
-    assert float(((drawn.mean(0) - mean[0]) / error.clamp_min(1e-9))[1:].abs().max()) < 6
+    assert float(((drawn.mean(0) - mean[0]) / error.clamp_min(1e-9))[1:].detach().abs().max()) < 6
+
+
+@pytest.mark.parametrize("kind", [*NOISY, NeuralODE])
+def test_the_fast_run_is_the_plain_loop_gradients_too(kind: type[Exponential]):
+    torch.manual_seed(0)
+    layer = kind(3, d_state=4, width=6).double().eval()
+    grid = packed([[*some_series([4, 5], 0.4)], some_series([6], 0.3)])
+    u = torch.randn(*grid.dt.shape, 3, dtype=torch.float64, requires_grad=True)
+    results = []
+    for run in (layer.run, lambda *rest: Driven.run(layer, *rest)):
+        layer.run = run
+        y = layer(u, grid)[0][grid.valid]
+        results.append((y, *torch.autograd.grad(y.square().sum(), [u, *layer.parameters()])))
+    for fast, slow in zip(*results, strict=True):
+        torch.testing.assert_close(fast, slow, rtol=1e-10, atol=1e-10)

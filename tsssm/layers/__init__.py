@@ -2,10 +2,13 @@
 
 from tsssm.layers.base import Layer, Recipe
 from tsssm.layers.bidirectional import Bidirectional
+from tsssm.layers.bounded_sde import BoundedSDE
 from tsssm.layers.gru import GRU
 from tsssm.layers.linear_gaussian import LinearGaussian
 from tsssm.layers.lru import LRU
 from tsssm.layers.lssl import LSSL
+from tsssm.layers.naive_sde import NaiveSDE
+from tsssm.layers.neural_cde import NeuralCDE
 from tsssm.layers.neural_ode import NeuralODE
 from tsssm.layers.neural_sde import GeometricSDE, LangevinSDE, LinearNoiseSDE
 from tsssm.layers.s4 import S4
@@ -22,11 +25,14 @@ __all__ = [
     "S4D",
     "S5",
     "Bidirectional",
+    "BoundedSDE",
     "GeometricSDE",
     "LangevinSDE",
     "Layer",
     "LinearGaussian",
     "LinearNoiseSDE",
+    "NaiveSDE",
+    "NeuralCDE",
     "NeuralODE",
     "Recipe",
     "Selective",

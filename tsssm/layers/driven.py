@@ -9,8 +9,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from tsssm.dynamics.driven import MOST_LOG, driven
-from tsssm.dynamics.mlp_fields import MLPField
+from tsssm.dynamics.driven import MOST_LOG
 from tsssm.errors import explain
 from tsssm.grid import Grid, held_gap, previous_active, time_since
 from tsssm.layers.base import Layer
@@ -40,20 +39,11 @@ class Steps(NamedTuple):
     moves: Tensor
 
 
-class Affine(NamedTuple):
-    """A step in all but its drift, (b, l, p, n): x' = carry x + weight f + kick."""
-
-    carry: Tensor
-    weight: Tensor
-    kick: Tensor
-
-
 class Driven(Layer):
-    """Base of the neural differential equations: a state x of size n that starts at ``W x_1 + b``, moves as the kind says,
+    """Base of the neural differential equations: a state x of size n that starts at ``W u_1 + b``, moves as the kind says,
     and is read as ``y = C x + D u``.
 
-    The features of a row act over the gap before it. Rates are bounded by construction, so that no gap, however long,
-    throws the state out.
+    A kind gives `terms` of all steps at once, all that can be computed without the state, and `move`, one step.
 
     Parameters
     ----------
@@ -61,90 +51,78 @@ class Driven(Layer):
         Width of inputs and outputs.
     d_state : int
         Size of the state.
-    width, depth : int
-        Size and number of the hidden layers of the drift.
-    timescale : tuple of float
-        Range of the initial decay rate of each state, per median gap.
+    paths : int, default 1
+        Sample paths whose mean is the answer outside of training, for kinds with noise.
     """
 
-    slow: ClassVar[tuple[str, ...]] = ("log_decay",)
     log: ClassVar[bool] = False
     """Whether the state is the logarithm of what is read."""
-    paths: int = 1
-    """Sample paths whose mean is the answer outside of training."""
+    noisy: ClassVar[bool] = False
+    """Whether steps draw normal numbers."""
 
-    def __init__(self, d_model: int, d_state: int, width: int, depth: int, timescale: tuple[float, float]):
+    def __init__(self, d_model: int, d_state: int, paths: int = 1):
         super().__init__()
-        if not 0 < timescale[0] <= timescale[1]:
+        if min(d_state, paths) < 1:
             raise ValueError(
                 explain(
-                    "`timescale` must be two rates with 0 < low <= high", f"{timescale} came", "Choose, say, (0.01, 1)"
+                    "`d_state` and `paths` must be at least 1", f"{d_state} and {paths} came", "Choose, say, 32 and 8"
                 )
             )
+        self.d_state, self.paths = d_state, paths
         self.start = nn.Linear(d_model, d_state)
-        self.drift = MLPField(d_state, d_model + 1, width, depth, "tanh")
-        low, high = (math.log(bound) for bound in timescale)
-        self.log_decay = nn.Parameter(low + (high - low) * torch.rand(d_state))
         self.C = nn.Parameter(torch.randn(d_model, d_state) / math.sqrt(d_state))
         self.D = nn.Parameter(torch.randn(d_model))
 
-    @property
-    def decay(self) -> Tensor:
-        """Rate at which each state forgets, (n,), > 0, per median gap."""
-        return self.log_decay.clamp(-14, 7).exp()
-
     @abstractmethod
-    def affine(self, gap: Tensor, clock: Tensor, noise: Tensor | None) -> Affine:
-        """All of a step but its drift.
+    def terms(self, u: Tensor, before: Tensor, gap: Tensor, clock: Tensor, noise: Tensor | None) -> tuple[Tensor, ...]:
+        """What each step needs beside the state, each (b, l, p, ...) or with 1 for p.
 
         Parameters
         ----------
-        gap : Tensor, (b, l, 1, 1)
-            Length, >= 0.
-        clock : Tensor, (b, l, 1, 1)
-            log(1 + t) at its start.
+        u, before : Tensor, (b, l, 1, d_model)
+            Features at the end and at the start of the step.
+        gap, clock : Tensor, (b, l, 1, 1)
+            Its length, >= 0 in median gaps, and log(1 + t) of the time t at its start.
         noise : Tensor, (b, l, p, n), or None
-            Standard normal numbers, where the kind has noise.
+            Standard normal numbers, where the kind is noisy.
         """
+
+    @abstractmethod
+    def move(self, x: Tensor, *terms: Tensor) -> Tensor:
+        """State (..., p, n) after the step with these terms."""
 
     def forward(self, x: Tensor, grid: Grid, state: Carried | None = None) -> tuple[Tensor, Carried]:
         steps = steps_of(grid, state)
         last = self._fresh(x) if state is None else state
         with torch.autocast(x.device.type, enabled=False):
-            seen = x.to(self.D.dtype)
-            states, features = self._run(seen, grid, steps, last)
-            y = (states.clamp(max=MOST_LOG).exp() if self.log else states).mean(2) @ self.C.T
-        return y + self.D * x, self._after(states, features, grid, steps, last, state)
+            u = x.to(self.D.dtype)
+            seen, before = _held(u, last.seen, grid)
+            clock = steps.time.log1p()[..., None, None]
+            noise = self._noise(steps, last.x) if self.noisy else None
+            terms = self.terms(seen.unsqueeze(2), before.unsqueeze(2), steps.gap[..., None, None], clock, noise)
+            states = self.run(terms, self.start(seen).unsqueeze(2), steps, grid, last.x)
+            y = self.value(states).mean(2) @ self.C.T
+        return y + self.D * x, self._after(states, seen, grid, steps, last, state)
 
-    def _run(self, x: Tensor, grid: Grid, steps: Steps, last: Carried) -> tuple[Tensor, Tensor]:
-        """States at all rows, those of silent ones read off, (b, l, p, n), and the features that act on each row."""
-        clock = steps.time.log1p().unsqueeze(-1)
-        index = previous_active(grid.reset, grid.active)
-        x = _held(x, last.seen, index, grid) if grid.silent else x
-        features = torch.cat([x, clock], -1)
-        wide = (..., None, None)
-        part = self.affine(steps.gap[wide], clock.unsqueeze(-1), self._noise(steps, last.x))
-        moves, starts = (steps.moves & grid.active)[wide], steps.starts[wide]
-        carry = torch.where(moves, part.carry, torch.where(starts | grid.reset[wide], 0.0, 1.0).to(part.carry))
-        weight = torch.where(moves, part.weight, 0.0)
-        kick = torch.where(moves, part.kick, torch.where(starts, self.start(x).unsqueeze(2), 0.0))
-        states = driven(self.drift, carry, weight, kick, features, last.x, self.log)
-        if grid.silent:
-            # a silent row reads the state of the last active row moved on by its own gap; nothing reads it
-            before = torch.cat([last.x.unsqueeze(1), states[:, :-1]], 1)
-            reads = steps.moves & ~grid.active
-            states = torch.where(reads[wide], self._moved(part, features, before), states)
-        return states, features
+    def run(self, terms: tuple[Tensor, ...], first: Tensor, steps: Steps, grid: Grid, x: Tensor) -> Tensor:
+        """States at all rows, (b, l, p, n); a silent row reads that of the last active row moved on by its own gap."""
+        clear = grid.reset & ~steps.starts
+        masks = [(mask[..., None, None]).unbind(1) for mask in (clear, steps.starts, steps.moves, grid.active)]
+        parts = zip(*(term.expand(*grid.dt.shape, *term.shape[2:]).unbind(1) for term in terms), strict=True)
+        states = []
+        for part, begin, clears, starts, moves, active in zip(parts, first.unbind(1), *masks, strict=True):
+            x = torch.where(clears, 0.0, torch.where(starts, begin, x))
+            here = torch.where(moves, self.move(x, *part), x)
+            x = torch.where(active, here, x)
+            states.append(here)
+        return torch.stack(states, 1)
 
-    def _moved(self, part: Affine, features: Tensor, x: Tensor) -> Tensor:
-        z = x.clamp(max=MOST_LOG).exp() if self.log else x
-        beside = features.unsqueeze(2).expand(*x.shape[:-1], features.shape[-1])
-        return part.carry * x + part.weight * self.drift(x, z, beside) + part.kick
+    def value(self, x: Tensor) -> Tensor:
+        """What a state (..., n) stands for."""
+        return x.clamp(max=MOST_LOG).exp() if self.log else x
 
     def _noise(self, steps: Steps, like: Tensor) -> Tensor | None:
         """Fresh noise in training; else the same for every series and call, so that an answer depends on nothing else."""
-        if self.paths == 1:
-            return None
         shape = (*steps.gap.shape, *like.shape[1:])
         if self.training:
             return torch.randn(shape, dtype=like.dtype, device=like.device)
@@ -152,13 +130,13 @@ class Driven(Layer):
         return table.to(like)[steps.count % NOISES]
 
     def _fresh(self, x: Tensor) -> Carried:
-        b, n = len(x), self.drift.d_state
+        b, n = len(x), self.d_state
         zero = torch.zeros(b, dtype=torch.float64, device=x.device)
         state = self.D.new_zeros(b, 1 if self.training else self.paths, n)
         return Carried(state, self.D.new_zeros(b, x.shape[-1]), zero, zero, zero.long())
 
     def _after(
-        self, states: Tensor, features: Tensor, grid: Grid, steps: Steps, last: Carried, state: Carried | None
+        self, states: Tensor, seen: Tensor, grid: Grid, steps: Steps, last: Carried, state: Carried | None
     ) -> Carried:
         """What the next piece goes on from: all of it as it was at the last active row."""
         fresh = grid.reset.any(1)
@@ -175,7 +153,7 @@ class Driven(Layer):
         since = time_since(grid.dt, grid.reset, grid.active, None if state is None else state.since)
         return Carried(
             pick(states, last.x),
-            pick(features[..., :-1], last.seen),
+            pick(seen, last.seen),
             since,
             pick(steps.time.double() + moved, last.time),
             pick(steps.count + 1, last.count),
@@ -208,10 +186,10 @@ def _since_start(own: Tensor, grid: Grid) -> Tensor:
     return before - before.gather(1, start)
 
 
-def _held(x: Tensor, before: Tensor, index: Tensor, grid: Grid) -> Tensor:
-    """Features (b, l, d) of active rows, and at silent ones those of the last active row."""
-    wide = (..., None)
-    running = (grid.reset.cumsum(1) == 0)[wide]
-    last = x.gather(1, index.clamp_min(0)[wide].expand_as(x))
-    last = torch.where((index >= 0)[wide], last, torch.where(running, before.unsqueeze(1), 0.0))
-    return torch.where(grid.active[wide], x, last)
+def _held(u: Tensor, carried: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
+    """Features (b, l, d) that act on each row, those of the last active row where it is silent, and those before."""
+    index = previous_active(grid.reset, grid.active).unsqueeze(-1)
+    running = (grid.reset.cumsum(1) == 0).unsqueeze(-1)
+    before = u.gather(1, index.clamp_min(0).expand_as(u))
+    before = torch.where(index >= 0, before, torch.where(running, carried.unsqueeze(1), 0.0))
+    return torch.where(grid.active.unsqueeze(-1), u, before), before

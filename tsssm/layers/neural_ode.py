@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tsssm.layers.driven import Affine, Driven
+from tsssm.layers.exponential import Affine, Exponential
 
 
-class NeuralODE(Driven):
+class NeuralODE(Exponential):
     """Neural ordinary differential equation, ``x' = -a x + f(x, u, t)``, with a > 0 and f a bounded network.
 
     Steps are exponential: exact in the linear part, first order in the rest, stable at any gap.

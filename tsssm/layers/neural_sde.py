@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tsssm.layers.driven import Affine, Driven
+from tsssm.layers.exponential import Affine, Exponential
 
 
-class LangevinSDE(Driven):
+class LangevinSDE(Exponential):
     r"""Neural Langevin SDE, ``dx = (-a x + f(x, u)) dt + s(t) dW``: the noise does not depend on the state.
 
     f is a bounded network, so that the drift is dissipative, :math:`\langle x, -ax + f\rangle \le -a|x|^2 + c|x|`: the
@@ -53,6 +52,8 @@ class LangevinSDE(Driven):
     torch.Size([2, 5, 8])
     """
 
+    noisy = True
+
     def __init__(
         self,
         d_model: int,
@@ -63,15 +64,14 @@ class LangevinSDE(Driven):
         noise: float = 0.1,
         paths: int = 8,
     ):
-        super().__init__(d_model, d_state, width, depth, timescale)
-        self.paths = paths
+        super().__init__(d_model, d_state, width, depth, timescale, paths)
         self.size = Size(d_state, width, math.log(math.expm1(noise)))
 
     def affine(self, gap: Tensor, clock: Tensor, noise: Tensor) -> Affine:
         return settling(self.decay, functional.softplus(self.size(clock)), gap, noise)
 
 
-class LinearNoiseSDE(Driven):
+class LinearNoiseSDE(Exponential):
     """Neural SDE with linear noise, ``dx = (-a x + f(x, u, t)) dt + s(t) x dW``, with s^2 < 2 a and f a bounded network.
 
     The bound on s keeps the second moment of the linear part falling: mean-square stable by construction.
@@ -110,6 +110,8 @@ class LinearNoiseSDE(Driven):
     torch.Size([2, 5, 8])
     """
 
+    noisy = True
+
     def __init__(
         self,
         d_model: int,
@@ -120,8 +122,7 @@ class LinearNoiseSDE(Driven):
         noise: float = 0.1,
         paths: int = 8,
     ):
-        super().__init__(d_model, d_state, width, depth, timescale)
-        self.paths = paths
+        super().__init__(d_model, d_state, width, depth, timescale, paths)
         self.size = Size(d_state, width, math.log(noise / (1 - noise)))
 
     def affine(self, gap: Tensor, clock: Tensor, noise: Tensor) -> Affine:
@@ -131,7 +132,7 @@ class LinearNoiseSDE(Driven):
         return Affine(carry, -torch.expm1(-a * gap) / a, torch.zeros_like(carry))
 
 
-class GeometricSDE(Driven):
+class GeometricSDE(Exponential):
     """Neural geometric SDE, ``dz / z = g(z, u, t) dt + s(t) dW``: z keeps its sign whatever happens.
 
     With g = f(z, u, t) - a log z + s^2/2 and f a bounded network, the state x = log z obeys ``dx = (-a x + f) dt + s dW``
@@ -173,6 +174,7 @@ class GeometricSDE(Driven):
     """
 
     log = True
+    noisy = True
 
     def __init__(
         self,
@@ -184,8 +186,7 @@ class GeometricSDE(Driven):
         noise: float = 0.1,
         paths: int = 8,
     ):
-        super().__init__(d_model, d_state, width, depth, timescale)
-        self.paths = paths
+        super().__init__(d_model, d_state, width, depth, timescale, paths)
         self.size = Size(d_state, width, math.log(math.expm1(noise)))
 
     def affine(self, gap: Tensor, clock: Tensor, noise: Tensor) -> Affine:
@@ -217,6 +218,3 @@ def root(x: Tensor) -> Tensor:
     """Square root whose derivative at 0 is 0: steps of no length must not turn gradients into NaN."""
     moves = x > 0
     return torch.where(moves, x, 1.0).sqrt() * moves
-
-
-__all__: list[Any] = ["GeometricSDE", "LangevinSDE", "LinearNoiseSDE"]
