@@ -9,17 +9,41 @@ from sklearn.model_selection import GridSearchCV
 from tests.conformance.estimators import QUICK, ragged
 from tsssm import Recipe, SSMClassifier
 from tsssm.estimators.recipes import as_recipe, short_names
-from tsssm.layers import GRU, LRU, LSSL, S4, S4D, S5, LinearGaussian, Selective, Stack
+from tsssm.layers import (
+    GRU,
+    LRU,
+    LSSL,
+    S4,
+    S4D,
+    S5,
+    BoundedSDE,
+    GeometricSDE,
+    LangevinSDE,
+    LinearGaussian,
+    LinearNoiseSDE,
+    NaiveSDE,
+    NeuralCDE,
+    NeuralODE,
+    Selective,
+    Stack,
+)
 
 LABELS = ["a", "b"] * 12
 
 
 def test_short_names_cover_the_public_layers():
     assert short_names() == {
+        "boundedsde": BoundedSDE,
+        "geometricsde": GeometricSDE,
         "gru": GRU,
+        "langevinsde": LangevinSDE,
         "lineargaussian": LinearGaussian,
+        "linearnoisesde": LinearNoiseSDE,
         "lru": LRU,
         "lssl": LSSL,
+        "naivesde": NaiveSDE,
+        "neuralcde": NeuralCDE,
+        "neuralode": NeuralODE,
         "s4": S4,
         "s4d": S4D,
         "s5": S5,
