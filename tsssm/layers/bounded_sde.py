@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from tsssm.dynamics.mlp_fields import MLPField
 from tsssm.errors import explain
 from tsssm.layers.driven import Driven
-from tsssm.layers.neural_sde import Size, root
+from tsssm.layers.noise import Size, root
 
 
 class BoundedSDE(Driven):

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from tsssm.dynamics.mlp_fields import MLPField
 from tsssm.layers.driven import Driven
-from tsssm.layers.neural_sde import root
+from tsssm.layers.noise import root
 
 
 class NaiveSDE(Driven):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from tsssm.layers.exponential import Affine, Exponential
+from tsssm.layers.noise import Size, root
 
 
 class LangevinSDE(Exponential):
@@ -193,28 +194,8 @@ class GeometricSDE(Exponential):
         return settling(self.decay, functional.softplus(self.size(clock)), gap, noise)
 
 
-class Size(nn.Module):
-    """A network of the clock, nearly constant at the start: how large the noise is, before it is made positive."""
-
-    def __init__(self, d_state: int, width: int, level: float):
-        super().__init__()
-        self.hidden, self.out = nn.Linear(1, width), nn.Linear(width, d_state)
-        nn.init.normal_(self.out.weight, std=0.01)
-        nn.init.constant_(self.out.bias, level)
-
-    def forward(self, clock: Tensor) -> Tensor:
-        """(..., 1) to (..., n)."""
-        return self.out(torch.tanh(self.hidden(clock)))
-
-
 def settling(decay: Tensor, spread: Tensor, gap: Tensor, noise: Tensor) -> Affine:
     """The exact step of ``dx = -a x dt + spread sqrt(2 a) dW``, whose settled deviation is `spread`."""
     passed = decay * gap
     grown = -torch.expm1(-2 * passed)
     return Affine(torch.exp(-passed), -torch.expm1(-passed) / decay, spread * root(grown) * noise)
-
-
-def root(x: Tensor) -> Tensor:
-    """Square root whose derivative at 0 is 0: steps of no length must not turn gradients into NaN."""
-    moves = x > 0
-    return torch.where(moves, x, 1.0).sqrt() * moves
