@@ -10,10 +10,12 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from tsssm.dynamics import DPLR, Dense, Diagonal, Discretization, Paired, StateMatrix
+from tsssm.dynamics import DPLR, Dense, Diagonal, Discretization, Hermite, Paired, StateMatrix
+from tsssm.dynamics.solvers import RK4, ExponentialEulerMaruyama
+from tsssm.dynamics.splines import NaturalCubic, Rectilinear
 from tsssm.grid import Grid
 from tsssm.heads import Head
-from tsssm.layers import S5, Layer, Recipe
+from tsssm.layers import S5, Layer, NeuralCDE, NeuralODE, Recipe
 
 WIDTH = 3
 """Features of the small layers and heads."""
@@ -69,13 +71,27 @@ LAYERS: dict[str, Callable] = {
     "Selective": lambda kind: kind(WIDTH, d_state=4, **FAST),
     "Stack": lambda kind: kind(WIDTH, SMALL_S5, depth=2),
 }
-every_layer = every(Layer, "tsssm.layers", "kind")
+SMALL_CDE = {"d_state": 4, "d_path": 2, "width": 5}
+# arguments that run other code than the defaults
+VARIANTS: dict[str, Callable] = {
+    "NeuralCDE along Hermite by RK4": lambda: NeuralCDE(WIDTH, **SMALL_CDE, path=Hermite(), rule=RK4()),
+    "NeuralCDE along Rectilinear": lambda: NeuralCDE(WIDTH, **SMALL_CDE, path=Rectilinear()),
+    "NeuralCDE along NaturalCubic": lambda: NeuralCDE(WIDTH, **SMALL_CDE, path=NaturalCubic()),
+    "NeuralODE by exponential steps": lambda: NeuralODE(
+        WIDTH, d_state=4, width=5, rule=ExponentialEulerMaruyama(substeps=2)
+    ),
+}
+# paths with slopes cannot follow samples at the same time
+DISTINCT = ("NeuralCDE along Hermite by RK4", "NeuralCDE along NaturalCubic")
+every_layer = pytest.mark.parametrize(
+    "kind", [*finals(Layer, "tsssm.layers"), *VARIANTS], ids=lambda kind: getattr(kind, "__name__", kind)
+)
 
 
-def small_layer(kind: type[Layer], dtype: torch.dtype = torch.float64) -> Layer:
+def small_layer(kind: type[Layer] | str, dtype: torch.dtype = torch.float64) -> Layer:
     """A small layer with fresh parameters, the same each time, in evaluation mode."""
     torch.manual_seed(0)
-    return made(LAYERS, kind).to(dtype).eval()
+    return (VARIANTS[kind]() if isinstance(kind, str) else made(LAYERS, kind)).to(dtype).eval()
 
 
 TARGETS = 2

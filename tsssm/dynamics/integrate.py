@@ -97,7 +97,7 @@ def integrate(
         states, last = _compiled(field, rule, path, start, state)
     else:
         states, last = integrate_loop(field, rule, path, start, by, state, max_step, memory)
-    _check_finite(states, path)
+    check_finite(states, path.gap.unflatten(1, (-1, path.legs)).sum(2))
     return states, last
 
 
@@ -251,16 +251,16 @@ def _check(field: Field, path: ControlPath, start: Tensor, by: str, state: Tenso
         )
 
 
-def _check_finite(states: Tensor, path: ControlPath) -> None:
-    broken = ~states.detach().isfinite().all(-1)
+def check_finite(states: Tensor, gap: Tensor) -> None:
+    """Raise unless states (b, l, ..., n) are finite, with the first row and gap (b, l) where they are not."""
+    broken = ~states.detach().flatten(2).isfinite().all(-1)
     if bool(broken.any()):
         k = int(broken.any(0).nonzero()[0])
         row = int(broken[:, k].nonzero()[0])
-        gap = float(path.gap[row, k * path.legs : (k + 1) * path.legs].detach().sum())
         raise ValueError(
             explain(
                 must="states must stay finite",
-                came=f"batch row {row} overflows or turns NaN in row {k}, after a gap of {gap:.3g}",
+                came=f"batch row {row} overflows or turns NaN in row {k}, after a gap of {float(gap[row, k].detach()):.3g}",
                 do="The field is too stiff for these steps, or grows: set max_step, or use ExponentialEulerMaruyama or Torchdiffeq",
             )
         )

@@ -219,7 +219,7 @@ class Hold(Interpolation):
 class Linear(Interpolation):
     """``X = x_i + s (x_{i+1} - x_i)``: continuous, second order; for fixed steps, to which kinks cost nothing.
 
-    Causal at knots. Cost O(b l c).
+    Where times repeat it jumps. Causal at knots. Cost O(b l c).
 
     Examples
     --------
@@ -230,7 +230,6 @@ class Linear(Interpolation):
     causality: ClassVar[Causality] = "knots"
 
     def pieces(self, knots: Knots) -> tuple[tuple[Tensor, ...], Tensor, bool]:
-        knots.check_distinct("linear")
         filled, ahead = knots.interpolated
         start = _start(knots, filled)
         return (start, torch.where(knots.moves, filled - start, 0)), filled, ahead

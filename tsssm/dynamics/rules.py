@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from tsssm.dynamics.fields import Field
@@ -134,3 +135,19 @@ class LinearDiscretization(Discretization):
         if before is not None:
             x = x + before @ (u if u_before is None else u_before)
         return x if after is None else x + after @ u
+
+
+def check_rule(rule: Discretization, field: Field, n: int, m: int) -> None:
+    """Raise unless a rule crosses gaps of a field of n states and m inputs: it says itself what does not fit.
+
+    Examples
+    --------
+    >>> from tsssm.dynamics import Diagonal
+    >>> from tsssm.dynamics.solvers import RK4
+    >>> check_rule(RK4(), Diagonal(-torch.ones(2)), n=2, m=2)
+    """
+    if not isinstance(rule, Discretization):
+        must = "`rule` must be a rule of tsssm.dynamics, such as RK4(substeps=2)"
+        raise TypeError(explain(must, f"{rule!r} came", "Import one and pass an instance of it"))
+    with torch.no_grad():
+        rule.step(field, torch.zeros(1), torch.ones(1), torch.zeros(1, n), torch.zeros(1, m))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -106,16 +107,7 @@ class Driven(Layer):
 
     def run(self, terms: tuple[Tensor, ...], first: Tensor, steps: Steps, grid: Grid, x: Tensor) -> Tensor:
         """States at all rows, (b, l, p, n); a silent row reads that of the last active row moved on by its own gap."""
-        clear = grid.reset & ~steps.starts
-        masks = [(mask[..., None, None]).unbind(1) for mask in (clear, steps.starts, steps.moves, grid.active)]
-        parts = zip(*(term.expand(*grid.dt.shape, *term.shape[2:]).unbind(1) for term in terms), strict=True)
-        states = []
-        for part, begin, clears, starts, moves, active in zip(parts, first.unbind(1), *masks, strict=True):
-            x = torch.where(clears, 0.0, torch.where(starts, begin, x))
-            here = torch.where(moves, self.move(x, *part), x)
-            x = torch.where(active, here, x)
-            states.append(here)
-        return torch.stack(states, 1)
+        return row_by_row(self.move, terms, first, steps, grid, x)
 
     def value(self, x: Tensor) -> Tensor:
         """What a state (..., n) stands for."""
@@ -158,6 +150,22 @@ class Driven(Layer):
             pick(steps.time.double() + moved, last.time),
             pick(steps.count + 1, last.count),
         )
+
+
+def row_by_row(
+    move: Callable[..., Tensor], terms: tuple[Tensor, ...], first: Tensor, steps: Steps, grid: Grid, x: Tensor
+) -> Tensor:
+    """States at all rows, (b, l, p, n), under ``move(x, *terms of the row)``; see `Driven.run`."""
+    clear = grid.reset & ~steps.starts
+    masks = [(mask[..., None, None]).unbind(1) for mask in (clear, steps.starts, steps.moves, grid.active)]
+    parts = zip(*(term.expand(*grid.dt.shape, *term.shape[2:]).unbind(1) for term in terms), strict=True)
+    states = []
+    for part, begin, clears, starts, moves, active in zip(parts, first.unbind(1), *masks, strict=True):
+        x = torch.where(clears, 0.0, torch.where(starts, begin, x))
+        here = torch.where(moves, move(x, *part), x)
+        x = torch.where(active, here, x)
+        states.append(here)
+    return torch.stack(states, 1)
 
 
 def steps_of(grid: Grid, state: Carried | None) -> Steps:

@@ -59,7 +59,7 @@ class Exponential(Driven):
     @property
     def decay(self) -> Tensor:
         """Rate a at which each state forgets, (n,), per median gap."""
-        return self.log_decay.clamp(-14, 7).exp()
+        return rates(self.log_decay)
 
     @abstractmethod
     def affine(self, gap: Tensor, clock: Tensor, noise: Tensor | None) -> Affine:
@@ -90,3 +90,8 @@ class Exponential(Driven):
         reads = (steps.moves & ~grid.active)[wide]
         before = torch.cat([x.unsqueeze(1), states[:, :-1]], 1)
         return torch.where(reads, self.move(before, *terms), states)
+
+
+def rates(log_decay: Tensor) -> Tensor:
+    """Rates of which these are the logarithms, kept from 0 and infinity."""
+    return log_decay.clamp(-14, 7).exp()

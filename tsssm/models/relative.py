@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tsssm.data.batch import Batch
+from tsssm.errors import explain
 from tsssm.grid import Grid, held_gap
 from tsssm.heads.base import Head
 from tsssm.layers.base import Layer
@@ -112,7 +113,7 @@ class Ahead(Relative):
     """Forecasts relative to the last value seen, in units of the spread seen so far.
 
     Level, spread and everything else run along the series and look back only, so that one pass answers at many cuts,
-    and a series can be streamed.
+    and a series can be streamed. A layer that looks ahead would see the answers: it is refused with a ValueError.
 
     Examples
     --------
@@ -121,6 +122,15 @@ class Ahead(Relative):
     """
 
     per_channel = 8
+
+    def __init__(self, frame: Frame, floor: Tensor, d_model: int, layer: Layer, head: Head):
+        if not layer.causal:
+            must, came = (
+                "a forecaster needs a layer that looks back only",
+                "the layer that came looks at later rows too",
+            )
+            raise ValueError(explain(must, came, "Take a causal layer, and for NeuralCDE a path such as Rectilinear()"))
+        super().__init__(frame, floor, d_model, layer, head)
 
     def reference(self, batch: Batch) -> Reference:
         values, observed, grid = batch.values, batch.observed, batch.grid
