@@ -59,6 +59,7 @@ LAYERS: dict[str, Callable] = {
     "GeometricSDE": lambda kind: kind(WIDTH, **SMALL_SDE),
     "LRU": lambda kind: kind(WIDTH, d_state=4),
     "LSSL": lambda kind: kind(WIDTH, d_state=4, **FAST),
+    "HiSS": lambda kind: kind(WIDTH, [(1.3, SMALL_S5), (2, SMALL_S5), (None, SMALL_S5)], "attention"),
     "LangevinSDE": lambda kind: kind(WIDTH, **SMALL_SDE),
     "LinearNoiseSDE": lambda kind: kind(WIDTH, **SMALL_SDE),
     "NaiveSDE": lambda kind: kind(WIDTH, **SMALL_SDE),

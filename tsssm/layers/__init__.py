@@ -4,6 +4,7 @@ from tsssm.layers.base import Layer, Recipe
 from tsssm.layers.bidirectional import Bidirectional
 from tsssm.layers.bounded_sde import BoundedSDE
 from tsssm.layers.gru import GRU
+from tsssm.layers.hiss import HiSS
 from tsssm.layers.linear_gaussian import LinearGaussian
 from tsssm.layers.lru import LRU
 from tsssm.layers.lssl import LSSL
@@ -27,6 +28,7 @@ __all__ = [
     "Bidirectional",
     "BoundedSDE",
     "GeometricSDE",
+    "HiSS",
     "LangevinSDE",
     "Layer",
     "LinearGaussian",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -26,6 +27,11 @@ class Layer(nn.Module, ABC):
 
     causal: bool = True
     """Whether a row sees only itself and what came before, so that the layer can stream."""
+
+    @classmethod
+    def timed(cls, arguments: dict[str, Any], scales: Callable[[Any], float]) -> dict[str, Any]:
+        """Arguments of the constructor with durations as numbers of time scales, which `scales` gives: for kinds that have some."""
+        return arguments
 
     @abstractmethod
     def forward(self, x: Tensor, grid: Grid, state: Carried = None) -> tuple[Tensor, Carried]:
@@ -99,6 +105,10 @@ class Recipe:
     def build(self, d_model: int) -> Layer:
         """Make the layer with fresh parameters."""
         return self.kind(d_model, **self.arguments)
+
+    def timed(self, scales: Callable[[Any], float]) -> Recipe:
+        """The recipe with durations such as "100ms" as numbers of time scales."""
+        return Recipe(self.kind, **self.kind.timed(self.arguments, scales))
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The class and all its arguments, defaults included, in scikit-learn's way."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -98,7 +98,7 @@ class Driven(Layer):
         with torch.autocast(x.device.type, enabled=False):
             u = x.to(self.D.dtype)
             seen, before = _held(u, last.seen, grid)
-            clock = steps.time.log1p()[..., None, None]
+            clock = steps.time.log1p().to(u.dtype)[..., None, None]
             noise = self._noise(steps, last.x) if self.noisy else None
             terms = self.terms(seen.unsqueeze(2), before.unsqueeze(2), steps.gap[..., None, None], clock, noise)
             states = self.run(terms, self.start(seen).unsqueeze(2), steps, grid, last.x)
@@ -147,7 +147,7 @@ class Driven(Layer):
             pick(states, last.x),
             pick(seen, last.seen),
             since,
-            pick(steps.time.double() + moved, last.time),
+            pick(steps.time + moved, last.time),
             pick(steps.count + 1, last.count),
         )
 
@@ -168,7 +168,7 @@ def row_by_row(
     return torch.stack(states, 1)
 
 
-def steps_of(grid: Grid, state: Carried | None) -> Steps:
+def steps_of(grid: Grid, state: Any) -> Steps:
     """What is known of each row's step before the features are."""
     since = None if state is None else state.since
     index = previous_active(grid.reset, grid.active)
@@ -183,7 +183,7 @@ def steps_of(grid: Grid, state: Carried | None) -> Steps:
     count = _since_start(grid.active.long(), grid) + (
         0 if state is None else torch.where(running, state.count.unsqueeze(1), 0)
     )
-    return Steps(gap, time.to(gap.dtype), count, grid.active & grid.valid & ~known, moves)
+    return Steps(gap, time, count, grid.active & grid.valid & ~known, moves)
 
 
 def _since_start(own: Tensor, grid: Grid) -> Tensor:
