@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
 from tests.conformance.estimators import QUICK, ragged
-from tsssm import Recipe, SSMClassifier
+from tsssm import Panel, Recipe, SSMClassifier, SSMSequenceRegressor
 from tsssm.estimators.recipes import as_recipe, short_names
 from tsssm.layers import (
     GRU,
@@ -18,6 +20,7 @@ from tsssm.layers import (
     S5,
     BoundedSDE,
     GeometricSDE,
+    HiSS,
     LangevinSDE,
     LinearGaussian,
     LinearNoiseSDE,
@@ -124,3 +127,24 @@ def test_searched():
     settings = {**QUICK, "epochs": 1}
     search = GridSearchCV(SSMClassifier(**settings), {"layer__d_state": [8, 16]}, cv=2).fit(ragged(), LABELS)
     assert search.best_estimator_.models_[0].layer.blocks[0].layer.d_state in (8, 16)
+
+
+def test_windows_of_a_hierarchy_are_durations_of_the_users_clock():
+    stamps = pd.Timestamp("2024-05-01") + pd.to_timedelta(np.arange(60) * 20, unit="ms")
+    values = np.random.default_rng(0).normal(size=(4, 60, 1))
+    levels = [("100ms", S4D), (None, S5)]
+    model = SSMSequenceRegressor(layer=Recipe(HiSS, levels=levels), depth=1, epochs=1, random_state=0)
+    panel = Panel.from_array(values, times=stamps)
+    model.fit(panel, values[..., 0])
+    assert model.models_[0].layer.blocks[0].layer.chunk == pytest.approx(5)
+    assert model.layer.arguments["levels"] == levels
+    stream = model.stream().update(stamps[:33], values[0, :33])
+    assert stream.predict() == pytest.approx(model.predict(panel[:1]).values[32], abs=1e-6)
+
+
+def test_a_window_that_is_no_duration_of_the_clock_is_refused():
+    stamps = pd.Timestamp("2024-05-01") + pd.to_timedelta(np.arange(60) * 20, unit="ms")
+    panel = Panel.from_array(np.zeros((4, 60, 1)), times=stamps)
+    model = SSMSequenceRegressor(layer=Recipe(HiSS, levels=[(0.1, S4D), (None, S5)]), epochs=1)
+    with pytest.raises(ValueError, match="duration"):
+        model.fit(panel, np.zeros((4, 60)))

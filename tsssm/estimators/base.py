@@ -14,6 +14,7 @@ from sklearn.utils._param_validation import Interval
 
 from tsssm.data import Batch, Panel, Question, Scaling, Source
 from tsssm.estimators.door import PanelEstimator
+from tsssm.estimators.horizon import span_of
 from tsssm.estimators.members import Plan, pick_device, train_members
 from tsssm.estimators.recipes import as_recipe
 from tsssm.layers import Bidirectional, Layer, Recipe, Stack
@@ -71,6 +72,8 @@ class Estimator(PanelEstimator):
         if not again:
             self.time_scale_ = median_gap(panel)
             self.scaling_ = Scaling.fit(panel, self._soft_limit())
+            recipe, unit = as_recipe(self.layer), self.time_scale_
+            self._recipe = recipe.timed(lambda span: span_of(span, panel) / unit)
         plan = self._plan(panel, y)
         self.models_, self.history_ = train_members(plan, self, self.models_ if again else None)
 
@@ -80,8 +83,7 @@ class Estimator(PanelEstimator):
 
     def _backbone(self, both_ways: bool = False) -> Callable[[], Layer]:
         """A maker of the stack of layers that the parameters describe."""
-        recipe = as_recipe(self.layer)
-        recipe = Recipe(Bidirectional, layer=recipe) if both_ways else recipe
+        recipe = Recipe(Bidirectional, layer=self._recipe) if both_ways else self._recipe
         d_model, depth, dropout = self.d_model, self.depth, self.dropout
         return lambda: Stack(d_model, recipe, depth=depth, dropout=dropout)
 

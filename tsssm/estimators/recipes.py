@@ -9,8 +9,8 @@ from tsssm import layers
 from tsssm.errors import explain
 from tsssm.layers import Layer, Recipe
 
-# those that an estimator stacks itself
-WRAPPERS = (layers.Stack, layers.Bidirectional)
+# made of other layers, so that a name alone does not say what they are
+WRAPPERS = (layers.Stack, layers.Bidirectional, layers.HiSS)
 
 # names of the literature for a layer with certain arguments; DSS is S4D with the eigenvalues of HiPPO (arXiv 2203.14343)
 PRESETS = {

@@ -41,8 +41,8 @@ class HiSS(Layer):
         Width of inputs and outputs.
     levels : sequence of (chunk, layer)
         From the fastest to the slowest; the layer is a class or a `Recipe`. A chunk is a number of rows (int), or a
-        window of time: a number of median gaps (float) or, in an estimator, a duration such as "100ms". That of the last
-        level is None.
+        window of time: in an estimator a duration, such as "100ms" for datetimes and 0.1 for times that are numbers;
+        else a float in median gaps. That of the last level is None.
     pool : "last", "mean" or "attention", default "last"
         What stands for a chunk: the output of the lowest layer at its last row, or its mean, or a learned weighted mean.
 
@@ -93,9 +93,9 @@ class HiSS(Layer):
 
     @classmethod
     def timed(cls, arguments: dict[str, Any], scales: Callable[[Any], float]) -> dict[str, Any]:
-        """Durations of the chunks as numbers of median gaps."""
+        """Arguments whose windows of time are numbers of median gaps, which `scales` gives."""
         levels = [
-            (chunk if chunk is None or isinstance(chunk, (int, float)) else scales(chunk), _recipe(layer).timed(scales))
+            (chunk if chunk is None or isinstance(chunk, int) else scales(chunk), _recipe(layer).timed(scales))
             for chunk, layer in arguments["levels"]
         ]
         return arguments | {"levels": levels}

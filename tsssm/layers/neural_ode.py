@@ -125,7 +125,7 @@ class NeuralODE(Exponential):
             return rule.step(field, time.squeeze(-1), gap.squeeze(-1), x, u)
 
         gap, features = torch.where(steps.moves, steps.gap, 0.0), terms[-1][..., :-1]
-        parts = (gap[..., None, None], steps.time[..., None, None], features)
+        parts = (gap[..., None, None], steps.time.to(features.dtype)[..., None, None], features)
         states = row_by_row(move, parts, first, steps, grid, x)
         check_finite(states, steps.gap)
         return states
