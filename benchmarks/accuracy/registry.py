@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.accuracy import images, tokens
+from benchmarks.accuracy import etth1, images, speech, tokens
 from benchmarks.accuracy.task import Task
 
-TASKS: dict[str, Task] = {**images.TASKS, **tokens.TASKS}
+TASKS: dict[str, Task] = {**images.TASKS, **tokens.TASKS, **etth1.TASKS, **speech.TASKS}

@@ -32,7 +32,7 @@ PLAIN = {"guess": "one token for all"}
 class Setting:
     """A task of recall at some length, and the model for it."""
 
-    draw: Callable[[int, np.random.Generator], Tokens]
+    draw: Callable[..., Tokens]
     kinds: int
     inputs: int
     epochs: int
@@ -92,14 +92,14 @@ def share_right(model: SequenceModel, data: Source) -> float:
 def measure(settings: dict[bool, Setting], fit: Fit) -> dict[str, float]:
     """Train on series of the seed, judge on other ones, the same for all."""
     setting = settings[fit.small]
-    test = setting.draw(SERIES_TO_JUDGE, np.random.default_rng(JUDGE))
+    test = setting.draw(SERIES_TO_JUDGE, rng=np.random.default_rng(JUDGE))
     start = time.process_time()
     if fit.row == "guess":
-        train = setting.draw(SERIES, np.random.default_rng(fit.seed)).asked
+        train = setting.draw(SERIES, rng=np.random.default_rng(fit.seed)).asked
         guess = np.bincount(train[train >= 0]).argmax()
         accuracy = float((test.asked[test.asked >= 0] == guess).mean())
         return {"accuracy": accuracy, "fit": time.process_time() - start, "predict": 0.0}
-    train_on = source(setting.draw(SERIES, np.random.default_rng(fit.seed)), setting)
+    train_on = source(setting.draw(SERIES, rng=np.random.default_rng(fit.seed)), setting)
     torch.manual_seed(fit.seed)
     stack = Stack(setting.d_model, as_recipe(fit.row), setting.depth, dropout=0.0)
     model = SequenceModel(FullRows(setting.inputs, setting.d_model), stack, Token(setting.d_model, setting.kinds))
