@@ -15,8 +15,9 @@ from tsssm import SSMRegressor
 from tsssm.data import Panel
 
 DAYS = 21
-# Of the windows to train on one in so many, since neighbours are next to equal.
-STRIDE = {True: 4, False: 1}
+# Of the windows to train on one in so many, since neighbours are next to equal. Not a divisor of 24: with 4, only six
+# hours of the day were ever the last one seen, and the error at the others rose by 0.01.
+STRIDE = {True: 5, False: 1}
 SETTINGS = {
     True: {"d_model": 64, "depth": 1, "dropout": 0.3, "epochs": 4, "lr": 0.002, "members": 1},
     False: {"d_model": 64, "depth": 1, "dropout": 0.3, "epochs": 4, "lr": 0.002, "members": 3},

@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from benchmarks.baselines import Resampled, flat, label_rows, minirocket
-from tsssm import SSMClassifier
+from tsssm import SSMClassifier, SSMRidgeClassifier
 from tsssm.data import Panel
 
 PLAIN = {
@@ -21,6 +21,7 @@ PLAIN = {
     "linear": "logistic regression, raw values",
     "boosting": "gradient boosting, raw values",
     "minirocket": "MiniRocket and ridge",
+    "ridge": "SSMRidgeClassifier, fixed oscillators",
 }
 # An answer in float64 holds the features of all its rows.
 ROWS_AT_ONCE = 1_000_000
@@ -32,6 +33,8 @@ def plain(row: str, n: int, length: int, seed: int) -> Any:
     """Give the classifier of a plain row, for `n` series that are brought to this length where it needs one."""
     if row == "minirocket":
         return minirocket(length, seed)
+    if row == "ridge":
+        return SSMRidgeClassifier(random_state=seed)
     if row in ("prior", "summary"):
         return label_rows(seed, n)[PLAIN[row]]
     raw = (Resampled(length), FunctionTransformer(flat))

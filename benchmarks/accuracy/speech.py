@@ -133,7 +133,7 @@ TASKS = {
     "fsdd": Task(
         "Free spoken digits, raw audio of 8,000 samples a second, 2,700 clips to train on and 300 to judge by",
         {"accuracy": 3, "half rate, filtered": 3, "half rate, every 2nd": 3},
-        {row: PLAIN[row] for row in ("prior", "summary", "minirocket")},
+        {row: PLAIN[row] for row in ("prior", "summary", "minirocket", "ridge")},
         ("s4d", "s5"),
         measure,
         {small: said(settings) for small, settings in SETTINGS.items()},

@@ -21,7 +21,7 @@ from tsssm.layers import Stack
 from tsssm.models import FullRows, SequenceModel
 from tsssm.training import Training
 
-SERIES = 20_000
+SERIES = 10_000
 SERIES_TO_JUDGE = 2_000
 # Seed of the series to judge by; those to train on follow the seed of the fit.
 JUDGE = 10_000
@@ -42,11 +42,11 @@ class Setting:
 
 
 COPYING = {
-    True: Setting(partial(selective_copying, noise=64, count=8, kinds=8), kinds=8, inputs=10, epochs=12),
+    True: Setting(partial(selective_copying, noise=64, count=8, kinds=16), kinds=16, inputs=18, epochs=10),
     False: Setting(partial(selective_copying, noise=4096, count=16, kinds=16), kinds=16, inputs=18, epochs=100),
 }
 HEADS = {
-    True: Setting(partial(induction_heads, length=64, kinds=16), kinds=16, inputs=17, epochs=12),
+    True: Setting(partial(induction_heads, length=64, kinds=16), kinds=16, inputs=17, epochs=6),
     False: Setting(partial(induction_heads, length=256, kinds=16), kinds=16, inputs=17, epochs=100),
 }
 
@@ -123,6 +123,6 @@ def task(title: str, settings: dict[bool, Setting]) -> Task:
 
 
 TASKS = {
-    "copying": task("Selective copying: small, 8 tokens of 8 kinds among 64 rows; full, 16 of 16 among 4,096", COPYING),
+    "copying": task("Selective copying: small, 8 tokens of 16 kinds among 64 rows; full, 16 among 4,096", COPYING),
     "heads": task("Induction heads: the token after the cue, of 16 kinds; small, 64 rows; full, 256", HEADS),
 }
