@@ -39,7 +39,6 @@ def digits(fit: Fit) -> dict[str, float]:
 
 def mnist(fit: Fit) -> dict[str, float]:
     """Measure on MNIST's own split."""
-    assert fit.data is not None
     train, test = (read(fit.data / "mnist" / f"{split}.parquet") for split in ("train", "test"))
     if fit.row in LAYERS:
         return judge(layer(fit.row, fit.seed, **MNIST[fit.small]), train, test)
@@ -77,5 +76,6 @@ TASKS = {
         ("s4d", "s5", "lru"),
         mnist,
         {small: said(settings) for small, settings in MNIST.items()},
+        needs_data=True,
     ),
 }

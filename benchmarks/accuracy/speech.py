@@ -106,7 +106,6 @@ class LayerModel:
 
 def measure(fit: Fit) -> dict[str, float]:
     """Fit at the recorded rate; judge there, and at half the rate with and without a filter."""
-    assert fit.data is not None
     (clips, words), (others, truth) = read(fit.data / "fsdd" / "fsdd.parquet").values()
     if fit.row in LAYERS:
         model = LayerModel(fit.row, fit.seed, **SETTINGS[fit.small])
@@ -137,5 +136,6 @@ TASKS = {
         ("s4d", "s5"),
         measure,
         {small: said(settings) for small, settings in SETTINGS.items()},
+        needs_data=True,
     )
 }

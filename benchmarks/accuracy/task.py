@@ -27,7 +27,7 @@ class Fit:
         A key of `LAYERS` or of the task's plain rows.
     seed : int
         Of first weights, batches and whatever is drawn.
-    data : Path or None
+    data : Path
         Folder of the data sets, for tasks that need one.
     small : bool
         Whether the setting is the one for a CPU.
@@ -35,7 +35,7 @@ class Fit:
 
     row: str
     seed: int
-    data: Path | None
+    data: Path
     small: bool
 
 
@@ -57,6 +57,8 @@ class Task:
         From a fit to its scores, with "fit" and "predict", seconds of the processor, among them.
     settings : mapping of bool to str
         What the table says of the fits in the small and in the full setting.
+    needs_data : bool, default False
+        Whether the data come from the folder of `Fit` and not with a package.
     """
 
     title: str
@@ -65,6 +67,7 @@ class Task:
     layers: tuple[str, ...]
     measure: Callable[[Fit], dict[str, float]]
     settings: Mapping[bool, str]
+    needs_data: bool = False
 
     @property
     def rows(self) -> dict[str, str]:
