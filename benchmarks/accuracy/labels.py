@@ -22,6 +22,7 @@ PLAIN = {
     "boosting": "gradient boosting, raw values",
     "minirocket": "MiniRocket and ridge",
     "ridge": "SSMRidgeClassifier, fixed oscillators",
+    "default": "SSMClassifier, its defaults",
 }
 # An answer in float64 holds the features of all its rows.
 ROWS_AT_ONCE = 1_000_000
@@ -35,6 +36,8 @@ def plain(row: str, n: int, length: int, seed: int) -> Any:
         return minirocket(length, seed)
     if row == "ridge":
         return SSMRidgeClassifier(random_state=seed)
+    if row == "default":
+        return SSMClassifier(random_state=seed)
     if row in ("prior", "summary"):
         return label_rows(seed, n)[PLAIN[row]]
     raw = (Resampled(length), FunctionTransformer(flat))
