@@ -17,8 +17,7 @@ def section(task: Task, rows: Sequence[str], records: Sequence[dict[str, Any]]) 
         runs = [each for each in records if each["row"] == row]
         if runs:
             scores = [spread([each[name] for each in runs], digits) for name, digits in task.measures.items()]
-            seconds = [spread([each[name] for each in runs], 0) for name in ("fit", "predict")]
-            lines.append((task.rows[row], *scores, *seconds, str(len(runs))))
+            lines.append((task.rows[row], *scores, spread([each["fit"] for each in runs], 0), str(len(runs))))
     small = all(each["setting"] == "small" for each in records)
-    heads = ("model", *task.measures, "fit [s]", "predict [s]", "seeds")
+    heads = ("model", *task.measures, "fit [s]", "seeds")
     return f"**{task.title}**\n\nLayers: {task.settings[small]}.\n\n{Table(heads, lines).to_markdown()}"
