@@ -200,6 +200,45 @@ static void CASE(trajectory)(void) {
   CASE(output)(to_normals, b * l * d); CASE(output)(to_size, b * l * d); CASE(output)(to_features, b * l * places * m);
 }
 
+/* An array (outer, lane, step, wide), where axes may be shared. */
+static Part CASE(part)(const Driven *of, int64_t wide, int64_t given) {
+  const int64_t b = of->form[6], l = of->form[7];
+  const int64_t by_step = !given || below(3) > 0, by_lane = !given || below(3) > 0, by_outer = !given || below(3) > 0;
+  Part to = {.step = by_step ? wide : 0, .lane = by_lane ? wide * (by_step ? l : 1) : 0};
+  to.outer = by_outer ? wide * (by_step ? l : 1) * (by_lane ? b : 1) : 0;
+  const int64_t count = wide * (by_step ? l : 1) * (by_lane ? b : 1) * (by_outer ? of->outer : 1);
+  to.at = given ? CASE(numbers)(count, -0.7, 0.7) : CASE(space)(count);
+  return to;
+}
+
+static void CASE(driven_of)(void) {
+  const int64_t b = any_width() + (below(6) ? 0 : 256), l = ONE_OF(0, 1, 2, 5, 17), d = 1 + below(6), layers = 1 + below(4);
+  const int64_t head[13] = {layers, below(3), 1, 1, 0, 0, b, l, d, 0, threads, 0, 0};
+  int64_t *form = keep((size_t)(13 + layers + 1) * sizeof *form), *widths = form + 13, count = 0;
+  memcpy(form, head, sizeof head);
+  widths[0] = widths[layers] = d;
+  for (int64_t i = 1; i < layers; i++) widths[i] = ONE_OF(1, 3, 4, 5, 8, 9, 13);
+  for (int64_t i = 0; i < layers; i++) count += (widths[i] + 1) * widths[i + 1];
+  Driven of = {.form = form, .outer = 1 + below(3), .log = below(2), .weights = CASE(numbers)(count, -0.5, 0.5)};
+  const int64_t samples = of.outer * b, wide = widths[1];
+  of.carry = CASE(part)(&of, d, 1); of.weight = CASE(part)(&of, d, 1); of.kick = CASE(part)(&of, d, 1);
+  of.beside = CASE(part)(&of, wide, 1); of.states = CASE(part)(&of, d, 0);
+  of.x0 = (Part){CASE(numbers)(samples * d, -1, 1), d, b * d, 0};
+  if (PASTE(tsssm_driven, R)(&of, 0)) fail("no memory");
+  CASE(output)(of.states.at, samples * l * d);
+  of.g_states = CASE(part)(&of, d, 1);
+  of.g_x0 = (Part){CASE(space)(samples * d), d, b * d, 0};
+  if (below(2)) of.g_carry = CASE(part)(&of, d, 0);
+  if (below(2)) of.g_weight = CASE(part)(&of, d, 0);
+  if (below(2)) of.g_kick = CASE(part)(&of, d, 0);
+  if (below(2)) of.g_beside = CASE(part)(&of, wide, 0);
+  of.g_weights = CASE(space)(count + d);
+  if (PASTE(tsssm_driven, R)(&of, 1)) fail("no memory");
+  CASE(output)(of.g_weights, count); CASE(output)(of.g_x0.at, samples * d); CASE(output)(of.g_carry.at, samples * l * d);
+  CASE(output)(of.g_weight.at, samples * l * d); CASE(output)(of.g_kick.at, samples * l * d);
+  CASE(output)(of.g_beside.at, samples * l * wide);
+}
+
 static void CASE(recurrence_of)(void) {
   const int64_t complex = below(2), outer = 1 + below(3), wide = any_width() * ONE_OF(1, 1, 5) * (1 + complex);
   Recurrence of = {.batch = 1 + below(3), .outer = outer, .rows = any_length(), .inner = wide, .complex = complex,

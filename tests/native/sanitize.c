@@ -143,6 +143,7 @@ int main(int argc, char **argv) {
   BOTH(cauchy);
   BOTH(lowrank_of);
   BOTH(trajectory);
+  BOTH(driven_of);
   BOTH(recurrence_of);
   BOTH(pairs_of);
   run("bank", bank, cases);

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.autograd import Function
 
+from tsssm.dynamics.kernels import driven_native as native_form
+from tsssm.dynamics.kernels.double_backward import double_backward
+from tsssm.dynamics.kernels.driven_native import Numbers
 from tsssm.dynamics.mlp_fields import ACTIVATIONS, MLPField
 
 # exp of a state beyond is taken for exp(15): a network sees 3e6 and not infinity
@@ -44,8 +51,9 @@ def driven(
 
     Notes
     -----
-    O(b l p n width), step after step; what depends on the features alone is computed for all steps at once.
-    `driven_loop` is the specification.
+    O(b l p n width), step after step, compiled where that is built; what depends on the features alone is computed for all
+    steps at once. Memory: that and the states, everything else is computed again backwards. `driven_loop` is the
+    specification.
 
     Examples
     --------
@@ -55,16 +63,48 @@ def driven(
     torch.Size([4, 7, 1, 2])
     """
     first, *inner = drift.layers
-    n, act = drift.d_state, ACTIVATIONS[drift.activation]
-    seen = torch.nn.functional.linear(features, first.weight[:, n:], first.bias).unsqueeze(2)
-    own = first.weight[:, :n].T
-    b, l, _ = features.shape
-    carry, weight, kick = (part.expand(b, l, *part.shape[2:]).unbind(1) for part in (carry, weight, kick))
-    x, states = x0, []
-    for E, w, k, beside in zip(carry, weight, kick, seen.unbind(1), strict=True):
-        f = (x.clamp(max=MOST_LOG).exp() if log else x) @ own + beside
-        for layer in inner:
-            f = layer(act(f))
+    n = drift.d_state
+    beside = torch.nn.functional.linear(features, first.weight[:, n:]).unsqueeze(2)
+    weights = [first.weight[:, :n], first.bias, *(part for layer in inner for part in (layer.weight, layer.bias))]
+    tensors = (x0, carry, weight, kick, beside, *weights)
+    run = _Driven.apply if native_form.takes(_numbers(tensors)) else _states
+    return run(drift.activation, log, *tensors)
+
+
+class _Driven(Function):
+    @staticmethod
+    def forward(ctx: Any, activation: str, log: bool, *tensors: Tensor) -> Tensor:
+        states = native_form.forward(activation, log, _numbers(tensors))
+        ctx.activation, ctx.log = activation, log
+        ctx.save_for_backward(*tensors, states)
+        return states
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        *tensors, states = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            # of the plain operations
+            return double_backward(
+                lambda *parts: (_states(*parts),), (ctx.activation, ctx.log, *tensors), ctx.needs_input_grad, (grad,)
+            )
+        wanted = ctx.needs_input_grad[3:7]
+        return None, None, *native_form.backward(ctx.activation, ctx.log, _numbers(tensors), states, grad, wanted)
+
+
+def _numbers(tensors: Sequence[Tensor]) -> Numbers:
+    return Numbers(*tensors[:5], tensors[5:])
+
+
+def _states(activation: str, log: bool, *tensors: Tensor) -> Tensor:
+    """States of `Numbers` in plain operations, one small one after another."""
+    x, *parts, (matrix, bias, *inner) = _numbers(tensors)
+    beside, act, states = parts[-1] + bias, ACTIVATIONS[activation], []
+    b, l = beside.shape[:2]
+    carry, weight, kick = (part.expand(b, l, *part.shape[2:]).unbind(1) for part in parts[:3])
+    for E, w, k, seen in zip(carry, weight, kick, beside.unbind(1), strict=True):
+        f = (x.clamp(max=MOST_LOG).exp() if log else x) @ matrix.T + seen
+        for upper, shift in zip(inner[::2], inner[1::2], strict=True):
+            f = torch.nn.functional.linear(act(f), upper, shift)
         x = torch.addcmul(torch.addcmul(k, E, x), w, f)
         states.append(x)
     return torch.stack(states, 1)

@@ -12,11 +12,11 @@ from tsssm.dynamics.kernels.native import address, kind_of, library
 from tsssm.dynamics.kernels.trajectory import Gradients, Numbers, Run, Wanted
 
 # as in trajectory.h
-_ACTIVATIONS = ("tanh", "silu", "relu")
-_MOST_LAYERS = 16
+ACTIVATIONS = ("tanh", "silu", "relu")
+MOST_LAYERS = 16
 _WANT_DT, _WANT_FEATURES, _WANT_NORMALS = 1, 2, 4
 # evaluations of the network that are worth a thread
-_WORTH_A_THREAD = 2048
+WORTH_A_THREAD = 2048
 
 
 def takes(numbers: Numbers) -> bool:
@@ -24,7 +24,7 @@ def takes(numbers: Numbers) -> bool:
     x = numbers.x0
     if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64):
         return False
-    return len(numbers.weights) <= 2 * _MOST_LAYERS and library() is not None
+    return len(numbers.weights) <= 2 * MOST_LAYERS and library() is not None
 
 
 def forward(run: Run, numbers: Numbers) -> Tensor:
@@ -62,9 +62,9 @@ def _call(name: str, run: Run, numbers: Numbers, wanted: int, tensors: tuple[Ten
     (b, l), d = numbers.dt.shape, numbers.x0.shape[-1]
     stages = len(run.chain.lead)
     places, m = (1, 0) if numbers.features is None else numbers.features.shape[2:]
-    threads = max(1, min(torch.get_num_threads(), b * l * stages // _WORTH_A_THREAD))
+    threads = max(1, min(torch.get_num_threads(), b * l * stages // WORTH_A_THREAD))
     widths = [d + m, *(len(bias) for bias in numbers.weights[1::2])]
-    activation = _ACTIVATIONS.index(run.activation)
+    activation = ACTIVATIONS.index(run.activation)
     timed = numbers.size is not None and numbers.size.dim() > 1
     sizes = [b, l, d, m, threads, wanted]
     form = [len(widths) - 1, activation, stages, places, run.linear, timed, *sizes, *run.place, *widths]

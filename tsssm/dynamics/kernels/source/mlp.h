@@ -43,6 +43,12 @@ INLINE void NAME(lay_out)(Plan *p, const int64_t *form, const double *tableau) {
   }
 }
 
+INLINE int64_t NAME(count_weights)(const Plan *p) {
+  int64_t count = 0;
+  for (int64_t i = 0; i < p->layers; i++) count += (p->widths[i] + 1) * p->widths[i + 1];
+  return count;
+}
+
 /* Copies the weights to where rows of four fit: `down` (in, out) on the way forward, `up` (out, in) on the way back. */
 INLINE R *NAME(pack)(Plan *p, const R *weights) {
   int64_t size = 2 * p->sums[p->layers] + p->biases[p->layers];
@@ -131,16 +137,18 @@ static void NAME(activate)(V *z, V *slope, int64_t n, int64_t kind) {
   }
 }
 
-/* The network on the inputs at `acts`, which takes the inputs of all layers; no last layer where `rate` is NULL. */
-INLINE void NAME(network)(const Plan *p, V *acts, V *slopes, V *rate) {
+/* The network on the inputs at `acts`, which takes the inputs of all layers; no last layer where `rate` is NULL. What is
+   `beside`, if anything, is added to the outputs of the first. */
+INLINE void NAME(network)(const Plan *p, V *acts, V *slopes, V *rate, const V *beside) {
   int64_t last = p->layers - 1;
   for (int64_t i = 0; i < last; i++) {
     int64_t k = PADDED(p->widths[i + 1]);
     V *next = acts + p->in[i + 1];
     NAME(dense)(next, acts + p->in[i], p->down[i], p->bias[i], p->widths[i], k, k);
+    if (i == 0 && beside) for (int64_t j = 0; j < p->widths[1]; j++) next[j] += beside[j];
     NAME(activate)(next, slopes ? slopes + p->out[i] : NULL, k, p->activation);
   }
   if (!rate) return;
   NAME(dense)(rate, acts + p->in[last], p->down[last], p->bias[last], p->widths[last], PADDED(p->d), PADDED(p->d));
+  if (last == 0 && beside) for (int64_t j = 0; j < p->d; j++) rate[j] += beside[j];
 }
-

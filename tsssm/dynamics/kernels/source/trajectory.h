@@ -102,7 +102,7 @@ INLINE void NAME(look)(const Plan *p, const Step *now, int64_t s, V *acts, V *sl
     for (int64_t i = 0; i < d; i++) acts[i] = now->x[i] + reach * rate[i - wide];
   }
   for (int64_t i = 0; i < p->m; i++) acts[d + i] = now->features[p->place[s] * p->m + i];
-  NAME(network)(p, acts, slopes, keep_rate ? rate : NULL);
+  NAME(network)(p, acts, slopes, keep_rate ? rate : NULL, NULL);
 }
 
 /* Scratch of `count` vectors for each thread, zero, on a boundary of cache lines; `block` is what to free. */
@@ -157,7 +157,9 @@ static int NAME(trajectory_forward)(const int64_t *form, const double *tableau, 
 }
 
 #include "trajectory_back.h"
+#include "driven.h"
 
+#undef Back
 #undef Four
 #undef MIX
 #undef Plan

@@ -138,12 +138,13 @@ static void NAME(backward_block)(const Plan *p, Back *g, V *at, int64_t row) {
 
 INLINE int64_t NAME(back_size)(const Plan *p) {
   int64_t n = p->layers, wide = PADDED(p->d);
-  return NAME(step_size)(p) + 4 * wide + PADDED(p->d + p->m) + p->stages * p->out[n] + p->sums[n] + p->biases[n]
+  return 4 * wide + PADDED(p->d + p->m) + p->stages * p->out[n] + p->sums[n] + p->biases[n]
          + wide + PIECE * (p->in[n] + p->out[n]);
 }
-INLINE void NAME(lay_back)(const Plan *p, Back *g, V *at) {
+/* Lays out the scratch, with sums of zero. */
+INLINE void NAME(begin_back)(const Plan *p, Back *g, V *at) {
   int64_t n = p->layers, wide = PADDED(p->d);
-  g->adjoint = at + NAME(step_size)(p);
+  g->adjoint = at;
   g->from_later = g->adjoint + wide;
   g->total = g->from_later + wide;
   g->rate_grad = g->total + wide;
@@ -154,6 +155,7 @@ INLINE void NAME(lay_back)(const Plan *p, Back *g, V *at) {
   g->sizes = g->biases + p->biases[n];
   g->pieces = g->sizes + wide;
   g->held = 0;
+  for (V *v = g->sums; v < g->pieces; v++) *v = all(0);
 }
 
 /* Adds up the lanes of the sums, in the order of the weights, and last those of a size that does not change. */
@@ -169,10 +171,17 @@ INLINE void NAME(sum_lanes)(const Plan *p, const Back *g, R *weights) {
 
 /* Blocks part, part + PARTS, ...: the number of parts is fixed, so that threads do not change the sums. */
 static void NAME(backward_part)(const Plan *p, Back *g, V *at, int64_t part, R *weights) {
-  NAME(lay_back)(p, g, at);
-  for (V *v = g->sums; v < g->pieces; v++) *v = all(0);
+  NAME(begin_back)(p, g, at + NAME(step_size)(p));
   for (int64_t row = part * W; row < p->b; row += PARTS * W) NAME(backward_block)(p, g, at, row);
   NAME(sum_lanes)(p, g, weights);
+}
+
+INLINE void NAME(sum_parts)(R *to, const R *sums, int64_t parts, int64_t count) {
+  for (int64_t i = 0; i < count; i++) {
+    R total = 0;
+    for (int64_t part = 0; part < parts; part++) total += sums[part * count + i];
+    to[i] = total;
+  }
 }
 
 /* Gradients go to to_weights (as `weights`, then d of a size that is not timed), to_x0, to_dt, to_features, and where
@@ -186,8 +195,7 @@ static int NAME(trajectory_backward)(const int64_t *form, const double *tableau,
   plan.x0 = x0; plan.dt = dt; plan.normals = normals; plan.root = root; plan.size = size; plan.features = features;
   const Plan *p = &plan;
   int64_t blocks = (p->b + W - 1) / W, parts = LESS(PARTS, blocks), threads = LESS(p->threads, parts > 0 ? parts : 1);
-  int64_t scratch_size = NAME(back_size)(p), count = p->d;
-  for (int64_t i = 0; i < p->layers; i++) count += (p->widths[i] + 1) * p->widths[i + 1];
+  int64_t scratch_size = NAME(step_size)(p) + NAME(back_size)(p), count = NAME(count_weights)(p) + p->d;
   void *block = NULL;
   R *packed = NAME(pack)(&plan, weights), *sums = calloc(parts * count + 1, sizeof(R));
   V *scratch = packed && sums ? NAME(scratch)(threads, scratch_size, &block) : NULL;
@@ -203,11 +211,7 @@ static int NAME(trajectory_backward)(const int64_t *form, const double *tableau,
       for (int64_t part = thread; part < parts; part += threads)
         NAME(backward_part)(p, &g, scratch + thread * scratch_size, part, sums + part * count);
     }
-    for (int64_t i = 0; i < count; i++) {
-      R total = 0;
-      for (int64_t part = 0; part < parts; part++) total += sums[part * count + i];
-      to_weights[i] = total;
-    }
+    NAME(sum_parts)(to_weights, sums, parts, count);
   }
   free(packed);
   free(sums);
@@ -216,4 +220,3 @@ static int NAME(trajectory_backward)(const int64_t *form, const double *tableau,
 }
 
 #undef TILE
-#undef Back

@@ -111,6 +111,21 @@ typedef struct {
   int64_t batch, rows, pairs, threads;
 } Pairs;
 
+/* Steps that a network drives, see driven.h; driven_native.py has the same fields. Strides are in numbers, between samples
+   that lie in lanes, outer samples and steps; `form` is that of trajectory.h, and `g_x0` to `g_beside` are null where unasked
+   for. */
+typedef struct {
+  void *at;
+  int64_t lane, outer, step;
+} Part;
+typedef struct {
+  Part x0, carry, weight, kick, beside, states, g_states, g_x0, g_carry, g_weight, g_kick, g_beside;
+  const int64_t *form;
+  const void *weights;
+  void *g_weights;
+  int64_t outer, log;
+} Driven;
+
 static void *allocate(size_t size) {
   void *memory = 0;
   if (posix_memalign(&memory, 64, size + 64)) return 0;
@@ -235,6 +250,8 @@ CAUCHY(double)
   }
 TRAJECTORY(float, float)
 TRAJECTORY(double, double)
+int tsssm_driven_float(const Driven *of, int backward) { CALL(driven_float, of, backward); }
+int tsssm_driven_double(const Driven *of, int backward) { CALL(driven_double, of, backward); }
 int64_t tsssm_lanes(int bytes) { return (tsssm_level() == 2 ? 64 : tsssm_level() == 1 ? 32 : 16) / bytes; }
 
 /* Cut `entries` batch rows of `length` into series at their resets: fills the four tables of a Scan and gives the number
