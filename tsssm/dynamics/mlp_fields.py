@@ -77,6 +77,19 @@ class MLPField(nn.Module, Field):
             z = ACTIVATIONS[self.activation](layer(z))
         return last(z)
 
+    def ahead(self, features: Tensor) -> Tensor:
+        """What features (*, m) put into the first layer, (*, width): all that need not wait for the states."""
+        first = self.layers[0]
+        return functional.linear(features, first.weight[:, self.d_state :], first.bias)
+
+    def beside(self, ahead: Tensor, x: Tensor) -> Tensor:
+        """Rate of change of the state x, (*, n), beside features that `ahead` has seen."""
+        first, *upper = self.layers
+        z = functional.linear(x, first.weight[:, : self.d_state]) + ahead
+        for layer in upper:
+            z = layer(ACTIVATIONS[self.activation](z))
+        return z
+
     def features(self, t: Tensor, u: Tensor | None) -> Tensor | None:
         """What the network sees beside the state, (*, m) or (*, m + 2); None if nothing."""
         parts = []

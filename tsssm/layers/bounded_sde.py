@@ -79,9 +79,10 @@ class BoundedSDE(Driven):
 
     def terms(self, u: Tensor, before: Tensor, gap: Tensor, clock: Tensor, noise: Tensor | None) -> tuple[Tensor, ...]:
         size = torch.sigmoid(self.share) * torch.relu(self.size(clock))
-        return torch.cat([u, clock], -1), gap, size, root(gap.clamp_min(0)) * noise
+        return self.drift.ahead(torch.cat([u, clock], -1)), gap, size, root(gap.clamp_min(0)) * noise
 
-    def move(self, x: Tensor, features: Tensor, gap: Tensor, size: Tensor, kick: Tensor) -> Tensor:
-        f = self.drift(x, x, features.expand(*x.shape[:-1], features.shape[-1]))
+    def move(self, x: Tensor, ahead: Tensor, gap: Tensor, size: Tensor, kick: Tensor) -> Tensor:
+        f = self.drift.beside(ahead, x)
         drift = torch.tanh(f * torch.tanh(x) if self.noise == "geometric" else f)
-        return x + gap * drift + kick * torch.tanh(size if self.noise == "additive" else size * x)
+        noise = torch.tanh(size if self.noise == "additive" else size * x)
+        return torch.addcmul(torch.addcmul(x, gap, drift), kick, noise)

@@ -156,16 +156,25 @@ def row_by_row(
     move: Callable[..., Tensor], terms: tuple[Tensor, ...], first: Tensor, steps: Steps, grid: Grid, x: Tensor
 ) -> Tensor:
     """States at all rows, (b, l, p, n), under ``move(x, *terms of the row)``; see `Driven.run`."""
-    clear = grid.reset & ~steps.starts
-    masks = [(mask[..., None, None]).unbind(1) for mask in (clear, steps.starts, steps.moves, grid.active)]
     parts = zip(*(term.expand(*grid.dt.shape, *term.shape[2:]).unbind(1) for term in terms), strict=True)
-    states = []
-    for part, begin, clears, starts, moves, active in zip(parts, first.unbind(1), *masks, strict=True):
-        x = torch.where(clears, 0.0, torch.where(starts, begin, x))
-        here = torch.where(moves, move(x, *part), x)
-        x = torch.where(active, here, x)
+    silent, states = steps.moves & ~grid.active, []
+    masks = [_by_row(mask) for mask in (grid.reset & ~steps.starts, steps.starts, ~steps.moves, silent)]
+    for part, begin, clears, starts, stays, asks in zip(parts, first.unbind(1), *masks, strict=True):
+        x = _put(clears, 0.0, _put(starts, begin, x))
+        here = _put(stays, x, move(x, *part))
+        x = _put(asks, x, here)
         states.append(here)
     return torch.stack(states, 1)
+
+
+def _by_row(mask: Tensor) -> list[Tensor | None]:
+    """A mask (b, l) for each row, None where it is empty: most are, and the time goes into small operations."""
+    rows = mask[..., None, None].unbind(1)
+    return [row if any_here else None for row, any_here in zip(rows, mask.any(0).tolist(), strict=True)]
+
+
+def _put(mask: Tensor | None, new: Tensor | float, x: Tensor) -> Tensor:
+    return x if mask is None else torch.where(mask, new, x)
 
 
 def steps_of(grid: Grid, state: Any) -> Steps:

@@ -56,8 +56,8 @@ class NaiveSDE(Driven):
         self.size = MLPField(d_state, 1, width, depth, "tanh")
 
     def terms(self, u: Tensor, before: Tensor, gap: Tensor, clock: Tensor, noise: Tensor | None) -> tuple[Tensor, ...]:
-        return clock, gap, root(gap.clamp_min(0)) * noise
+        return self.drift.ahead(clock), self.size.ahead(clock), gap, root(gap.clamp_min(0)) * noise
 
-    def move(self, x: Tensor, clock: Tensor, gap: Tensor, kick: Tensor) -> Tensor:
-        clock = clock.expand(*x.shape[:-1], 1)
-        return x + gap * self.drift(x, x, clock) + kick * torch.tanh(self.size(x, x, clock))
+    def move(self, x: Tensor, to_drift: Tensor, to_size: Tensor, gap: Tensor, kick: Tensor) -> Tensor:
+        drift, noise = self.drift.beside(to_drift, x), torch.tanh(self.size.beside(to_size, x))
+        return torch.addcmul(torch.addcmul(x, gap, drift), kick, noise)
