@@ -114,14 +114,14 @@ def integrate_loop(
     """`integrate` one step after another, for every field and rule: the specification. Arguments as there."""
     rules = _rules(rule, path, max_step, by)
     times = path.times.to(start.dtype.to_real())
-    drive = path if by == "time" else path.rates()
+    drive = (path if by == "time" else path.rates()).pieces()
     # of the few flags one look is enough: each would wait for the device
     fresh, silent = path.fresh.any(0).tolist(), (~path.active).any(0).tolist()
 
     def run(x: Tensor, first: int, last: int) -> tuple[Tensor, Tensor]:
         states = []
         for k in range(first, last):
-            u = drive.over(k)
+            u = drive[k]
             if fresh[k]:
                 x = torch.where(u.fresh.unsqueeze(-1), start[:, k // path.legs], x)
             dt = u.gap if by == "time" else torch.ones_like(u.gap)

@@ -86,15 +86,15 @@ class ControlPath(Signal):
     def tensors(self) -> tuple[Tensor, ...]:
         return self.coefficients
 
-    def over(self, piece: int) -> ControlPath:
-        """One piece of all rows of the batch: tensors lose their second axis."""
-        parts = (self.gap, self.times, self.fresh, self.active)
-        return ControlPath(
-            tuple(part[:, piece] for part in self.coefficients),
-            *(part[:, piece] for part in parts),
-            self.legs,
-            self.causality,
-        )
+    def pieces(self) -> list[ControlPath]:
+        """Each piece of all rows of the batch: tensors lose their second axis.
+
+        All at once, for the gradient of every slice would be as large as the whole.
+        """
+        many = (*self.coefficients, self.gap, self.times, self.fresh, self.active)
+        count = len(self.coefficients)
+        slices = zip(*(part.unbind(1) for part in many), strict=True)
+        return [ControlPath(part[:count], *part[count:], self.legs, self.causality) for part in slices]
 
 
 def check_causal(path: ControlPath) -> ControlPath:
