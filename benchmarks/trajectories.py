@@ -29,14 +29,14 @@ AGREES = 1e-4
 
 
 class Increments(torchsde.BaseBrownian):
-    """A Brownian motion on [0, 1] whose increments (l, b, n) over equal steps are known."""
+    """A Brownian motion on [0, length] whose increments (l, b, n) over equal steps are known."""
 
-    def __init__(self, steps: Tensor) -> None:
+    def __init__(self, steps: Tensor, length: float = 1.0) -> None:
         super().__init__()
-        self.steps = steps
+        self.steps, self.length = steps, length
 
     def __call__(self, ta: Tensor, tb: Tensor, return_U: bool = False, return_A: bool = False) -> Tensor:
-        first, last = (round(float(abs(t)) * len(self.steps)) for t in (ta, tb))
+        first, last = (round(float(abs(t)) / self.length * len(self.steps)) for t in (ta, tb))
         # the adjoint asks for it in reverse
         return self.steps[first:last].sum(0) if first <= last else -self.steps[last:first].sum(0)
 
