@@ -74,6 +74,11 @@ class Exponential(Driven):
 
     def run(self, terms: tuple[Tensor, ...], first: Tensor, steps: Steps, grid: Grid, x: Tensor) -> Tensor:
         carry, weight, kick, features = terms
+        if grid.single and not grid.silent and grid.dt.shape[1] > 1:
+            # the first row is the start: no masks, which take as long as the recursion
+            begin = first[:, 0].expand_as(x)
+            later = (part[:, 1:] for part in (carry, weight, kick, features.squeeze(2)))
+            return torch.cat([begin.unsqueeze(1), driven(self.drift, *later, begin, self.log)], 1)
         wide = (..., None, None)
         moves, starts = (steps.moves & grid.active)[wide], steps.starts[wide]
         states = driven(
