@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tsssm.data import Panel, as_panel
     from tsssm.estimators import (
         KalmanForecaster,
+        LatentSDEForecaster,
         SSMClassifier,
         SSMFeatures,
         SSMForecaster,
@@ -35,6 +36,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "KalmanForecaster": "tsssm.estimators",
+    "LatentSDEForecaster": "tsssm.estimators",
     "Panel": "tsssm.data",
     "as_panel": "tsssm.data",
     "export": "tsssm.io",
@@ -65,6 +67,7 @@ _SUBMODULES = (
 # A literal list, since type checkers and `from tsssm import *` read it; a test compares it with the table above.
 __all__ = [
     "KalmanForecaster",
+    "LatentSDEForecaster",
     "Panel",
     "Recipe",
     "SSMClassifier",

@@ -11,6 +11,7 @@ import pytest
 
 from tsssm import (
     KalmanForecaster,
+    LatentSDEForecaster,
     SSMClassifier,
     SSMFeatures,
     SSMForecaster,
@@ -94,6 +95,11 @@ CASES: dict[str, Case] = {
     ),
     "KalmanForecaster": Case(
         lambda: KalmanForecaster(horizon=2, epochs=2, random_state=0),
+        lambda panel: None,
+        lambda est, panel, scale: _by_series(est.predict(panel, horizon=[1.5 * scale, 3.0 * scale])),
+    ),
+    "LatentSDEForecaster": Case(
+        lambda: LatentSDEForecaster(horizon=2, epochs=2, width=8, random_state=0),
         lambda panel: None,
         lambda est, panel, scale: _by_series(est.predict(panel, horizon=[1.5 * scale, 3.0 * scale])),
     ),

@@ -7,6 +7,8 @@ from tsssm.estimators.features import SSMFeatures
 from tsssm.estimators.forecaster import SSMForecaster
 from tsssm.estimators.imputer import SSMImputer
 from tsssm.estimators.kalman_forecaster import KalmanForecaster
+from tsssm.estimators.latent_sde_forecaster import LatentSDEForecaster
+from tsssm.estimators.model_forecaster import ModelForecaster
 from tsssm.estimators.regressor import SSMRegressor
 from tsssm.estimators.ridge_classifier import SSMRidgeClassifier
 from tsssm.estimators.ridge_regressor import SSMRidgeRegressor
@@ -15,6 +17,8 @@ from tsssm.estimators.sequence_regressor import SSMSequenceRegressor
 __all__ = [
     "Estimator",
     "KalmanForecaster",
+    "LatentSDEForecaster",
+    "ModelForecaster",
     "PanelEstimator",
     "SSMClassifier",
     "SSMFeatures",

@@ -2,40 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
-from tsssm.data import Batch, Panel, Scaling, Source
+from tsssm.data import Batch, Panel, Source
 from tsssm.data.calendar import Calendar
-from tsssm.data.tasks import show_all
-from tsssm.data.windows import tile_windows
 from tsssm.errors import explain
-from tsssm.estimators.answers import check_coverage, check_levels
-from tsssm.estimators.base import by_length, median_gap
-from tsssm.estimators.door import PanelEstimator
-from tsssm.estimators.horizon import Origins, asked_times, origins, span_of, times_asked
+from tsssm.estimators.horizon import span_of, times_asked
 from tsssm.estimators.kalman_stream import KalmanStream
-from tsssm.estimators.queries import Query, as_array, ask_rows, is_table, merged, observed_rows, tail, wide
+from tsssm.estimators.model_forecaster import ModelForecaster
+from tsssm.estimators.queries import Query, merged, observed_rows
 from tsssm.estimators.structure import Told, components_of, start_of, told
 from tsssm.models.paths import sample_future
 from tsssm.models.structural import Structural
-from tsssm.training import Training
-from tsssm.training.loop import bucketed
 
 # with fewer series their spreads tell nothing of how spreads differ
 ENOUGH_SERIES = 10
-# of the optimizer in a fit, and rows of a batch
-STEPS, ROWS = 200, 20_000
 
 
-class KalmanForecaster(PanelEstimator):
+class KalmanForecaster(ModelForecaster):
     """Forecast, filter and smooth series as level, trend and cycles under noise, in continuous time.
 
     Parameters
@@ -94,6 +85,8 @@ class KalmanForecaster(PanelEstimator):
         "verbose": ["verbose"],
     }
 
+    _steps = 200
+
     def __init__(
         self,
         horizon: Any = 12,
@@ -117,27 +110,11 @@ class KalmanForecaster(PanelEstimator):
         self.verbose = verbose
 
     def _learn_panel(self, panel: Panel, y: Any) -> None:
-        panel = observed_rows(panel)
-        self.time_scale_, self.scaling_ = median_gap(panel), Scaling.fit(panel, np.inf)
-        start = self._origins(panel)
-        asked_times(self.horizon, panel, start)
-        self.tail_ = tail(panel, start.time, self.context)
-        source = self._source(panel)
-        self.model_ = Structural(start_of(source, self.cycles, self._seasons(panel)), len(panel) < ENOUGH_SERIES)
-        windows = tile_windows(source, self.context)
-        everything = (windows, np.arange(len(windows)))
-        rng = check_random_state(self.random_state)
-        batches = len(bucketed(windows.lengths, everything[1], self.batch_size, ROWS, np.random.default_rng(0)))
-        training = Training(
-            epochs=self.epochs or -(-STEPS // max(1, batches)),
-            lr=self.lr,
-            batch_size=self.batch_size,
-            batch_rows=ROWS,
-            random_state=int(rng.randint(2**31 - 1)),
-            verbose=self.verbose,
-        )
-        self.history_ = training.run(self.model_, show_all, everything, (windows, everything[1][:0]))
+        super()._learn_panel(panel, y)
         self.components_ = components_of(self.model_, self.channels_, self.scaling_, self.time_scale_)
+
+    def _model(self, source: Source, panel: Panel) -> Structural:
+        return Structural(start_of(source, self.cycles, self._seasons(panel)), len(panel) < ENOUGH_SERIES)
 
     def _seasons(self, panel: Panel) -> list[float]:
         """Periods of the seasons in time scales."""
@@ -149,21 +126,6 @@ class KalmanForecaster(PanelEstimator):
             raise ValueError(explain(must, f"{self.periods!r} came", "Pass, say, ['24h'], or numbers for plain times"))
         return [span / self.time_scale_ for span in spans]
 
-    def _source(self, panel: Panel) -> Source:
-        return Source(panel, self.scaling_, self.time_scale_)
-
-    def _origins(self, panel: Panel) -> Origins:
-        """Ends of series, and their typical gaps over the last `context` rows."""
-        last = origins(panel, np.ones(panel.n_rows, bool), self.time_scale_).time
-        panel = tail(panel, last, self.context)
-        return origins(panel, np.ones(panel.n_rows, bool), self.time_scale_)
-
-    def _asked(self, X: Any, horizon: Any) -> Query:
-        check_is_fitted(self, "model_")
-        panel = self.tail_ if X is None else observed_rows(self._panel(X))
-        asked = asked_times(self.horizon if horizon is None else horizon, panel, self._origins(panel))
-        return merged(panel, asked, 1e-6 * self.time_scale_)
-
     def _within(self, X: Any, times: Any) -> Query:
         panel = observed_rows(self._fitted_panel(X))
         own = np.split(panel.times, panel.offsets[1:-1])
@@ -173,63 +135,14 @@ class KalmanForecaster(PanelEstimator):
         """Answers at the rows asked, in scaled units."""
         return told(self._batches(query), query, lambda batch: self.model_.predict(batch, whole))
 
-    def _batches(self, query: Query) -> Iterator[Batch]:
-        source = self._source(query.panel)
-        ask = ask_rows(source, np.repeat(query.asked[:, None], len(self.channels_), 1))
-        for series in by_length(source.lengths):
-            yield source.batch(ask(series)).to("cpu", torch.float64)
+    def _center(self, query: Query) -> np.ndarray:
+        return self._told(query).mean
 
-    def predict(self, X: Any = None, horizon: Any = None) -> Panel | np.ndarray:
-        """Forecast all channels at the times asked: the mean, which is the median too.
+    def _quantiles(self, query: Query, levels: np.ndarray) -> np.ndarray:
+        return self._told(query).quantiles(levels)
 
-        Parameters
-        ----------
-        X : Panel or what `as_panel` takes, optional
-            Series to continue, of the training panel or others; the ends of the training panel if not given.
-        horizon : optional
-            As in the constructor, whose horizon is asked if not given.
-
-        Returns
-        -------
-        Panel or ndarray
-            As `SSMForecaster.predict` gives.
-
-        Raises
-        ------
-        ValueError
-            Where X has other channels or another clock than the training panel, or the horizon lies in the past.
-        """
-        query = self._asked(X, horizon)
-        out = query.answer(self.scaling_.inverse(self._told(query).mean), self.channels_)
-        return as_array(out, np.asarray(X).ndim) if is_table(X) and len(np.unique(out.lengths)) == 1 else out
-
-    def predict_quantiles(
-        self, X: Any = None, horizon: Any = None, quantiles: Sequence[float] = (0.05, 0.5, 0.95)
-    ) -> Panel:
-        """Quantiles of what would be observed at the times asked, in channels named like "glucose[0.05]"."""
-        levels, query = check_levels(quantiles), self._asked(X, horizon)
-        values = self._told(query).quantiles(levels)
-        return wide(query, values, self.scaling_, self.channels_, [f"{level:g}" for level in levels])
-
-    def predict_interval(self, X: Any = None, horizon: Any = None, coverage: float = 0.9) -> Panel:
-        """Intervals that hold what would be observed with a probability of `coverage`, if the model holds.
-
-        In channels "glucose[lower]" and "glucose[upper]".
-        """
-        beyond = (1 - check_coverage(coverage)) / 2
-        query = self._asked(X, horizon)
-        values = self._told(query).quantiles(np.array([beyond, 1 - beyond]))
-        return wide(query, values, self.scaling_, self.channels_, ["lower", "upper"])
-
-    def sample_paths(self, X: Any = None, horizon: Any = None, n: int = 100, random_state: Any = None) -> np.ndarray:
-        """Sample joint futures of what would be observed, (n, rows, channels), on the rows that `predict` answers with."""
-        query = self._asked(X, horizon)
-        rng = np.random.default_rng(check_random_state(random_state).randint(2**31 - 1))
-        out = np.empty((n, query.panel.n_rows + 1, len(self.channels_)))
-        for batch in self._batches(query):
-            paths = sample_future(self.model_, batch, n, rng).flatten(1, 2)
-            out[:, batch.rows.numpy()] = paths[:, batch.place].numpy()
-        return self.scaling_.inverse(out[:, :-1][:, query.asked])
+    def _draw(self, batch: Batch, n: int, seed: int | None) -> Tensor:
+        return sample_future(self.model_, batch, n, np.random.default_rng(seed))
 
     def filter(self, X: Any, times: Any = None) -> Panel:
         """What is known of the signal at each time from the rows up to it: mean and standard deviation.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from torch import Tensor, nn
 
@@ -11,6 +13,9 @@ from tsssm.data.batch import Batch
 
 class Model(nn.Module, ABC):
     """A network that completes a batch. Whoever adds a term to the loss is a Model."""
+
+    terms: Mapping[str, Tensor] = MappingProxyType({})
+    """Named parts of the last loss, for the history of a fit."""
 
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:

@@ -24,12 +24,16 @@ INTERRUPTED = "interrupted"
 
 @dataclass
 class History:
-    """What happened in a fit: mean losses per epoch, the epoch whose weights were kept, and why it stopped."""
+    """What happened in a fit: mean losses per epoch, the epoch whose weights were kept, and why it stopped.
+
+    `terms` are means per epoch of the named parts of the training loss, where a model has some.
+    """
 
     train: list[float] = field(default_factory=list)
     valid: list[float] = field(default_factory=list)
     best: int = -1
     stopped: str = "all epochs run"
+    terms: dict[str, list[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -102,14 +106,19 @@ class Training:
         try:
             for epoch in range(self.epochs):
                 model.train()
-                losses = []
+                losses: list[float] = []
+                terms: dict[str, list[float]] = {}
                 for series in self._batches(train, rng):
                     for group, top in zip(optimizer.param_groups, tops, strict=True):
                         group["lr"] = top * schedule(min(1.0, done / steps))
                     losses.append(self._step(model, weights, optimizer, train[0].batch(task(train[0], series, rng))))
+                    for name, part in model.terms.items():
+                        terms.setdefault(name, []).append(float(part))
                     average.update(done)
                     done += 1
                 history.train.append(float(np.mean(losses)) if losses else math.nan)
+                for name, parts in terms.items():
+                    history.terms.setdefault(name, []).append(float(np.mean(parts)))
                 if len(valid[1]):
                     with average.swapped():
                         history.valid.append(self.score(model, task, valid))
