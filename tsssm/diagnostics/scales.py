@@ -13,7 +13,11 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from tsssm.layers import LRU, LSSL, S4, S4D, S5, LinearGaussian, Selective
+from tsssm.layers.exponential import Exponential
+from tsssm.models import LatentSDE
 
+# what has modes
+KINDS = (S5, S4D, S4, LSSL, LRU, LinearGaussian, Selective, Exponential, LatentSDE)
 # seconds in the units of a clock that counts seconds
 UNITS = {"days": 86_400.0, "hours": 3_600.0, "minutes": 60.0, "seconds": 1.0}
 
@@ -44,7 +48,8 @@ def time_scales(fitted: Any, time_scale: float | None = None) -> pd.DataFrame:
 
     Notes
     -----
-    Layers without modes, such as GRU, have no rows. Those of `Selective` are for a row whose features are all 0: its
+    Layers without modes, such as GRU, have no rows. Those of neural ODEs and SDEs are what their linear part says, and of
+    a latent SDE those of its equation, without what the network adds. Those of `Selective` are for a row whose features are all 0: its
     modes change pace from row to row. O(d_state^3) for each feature where A is not diagonal.
 
     Examples
@@ -54,22 +59,34 @@ def time_scales(fitted: Any, time_scale: float | None = None) -> pd.DataFrame:
     >>> time_scales(S5(3, d_state=8, blocks=1), time_scale=60.0).shape
     (4, 6)
     """
-    if isinstance(fitted, nn.Module):
-        modules, size, unit = {"": fitted}, 1.0 if time_scale is None else time_scale, ""
-    else:
-        check_is_fitted(fitted, ("models_", "time_scale_"))
-        modules = {f"models_.{i}": model for i, model in enumerate(fitted.models_)}
-        size, unit = _unit(fitted.time_scale_, fitted.clock_kind_)
-    tables = [
-        _table(".".join(filter(None, (place, name))), layer, size)
-        for place, module in modules.items()
-        for name, layer in module.named_modules()
-        if isinstance(layer, (S5, S4D, S4, LSSL, LRU, LinearGaussian, Selective))
-    ]
+    layers, size, unit = layers_of(fitted, KINDS, time_scale)
+    tables = [_table(name, layer, size) for name, layer in layers.items()]
     empty = pd.DataFrame(columns=["layer", "kind", "feature", "mode", "decay", "period"])
     table = pd.concat(tables, ignore_index=True) if tables else empty
     table.attrs["unit"] = unit
     return table
+
+
+def layers_of(
+    fitted: Any, kinds: tuple[type, ...], time_scale: float | None
+) -> tuple[dict[str, nn.Module], float, str]:
+    """Modules of some kinds in an estimator or module by their place, the length of a time scale and its unit."""
+    if isinstance(fitted, nn.Module):
+        modules, size, unit = {"": fitted}, 1.0 if time_scale is None else time_scale, ""
+    else:
+        check_is_fitted(fitted, "time_scale_")
+        if "model_" in vars(fitted):
+            modules = {"model_": fitted.model_}
+        else:
+            modules = {f"models_.{i}": model for i, model in enumerate(fitted.models_)}
+        size, unit = _unit(fitted.time_scale_, fitted.clock_kind_)
+    found = {
+        ".".join(filter(None, (place, name))): layer
+        for place, module in modules.items()
+        for name, layer in module.named_modules()
+        if isinstance(layer, kinds)
+    }
+    return found, size, unit
 
 
 @torch.no_grad()
@@ -79,6 +96,8 @@ def eigenvalues(layer: nn.Module) -> Tensor:
     if isinstance(layer, (S4, LSSL)):
         found = torch.linalg.eigvals(layer.matrix().dense())
         return torch.stack([row[row.imag.argsort()][-((len(row) + 1) // 2) :] for row in found])
+    if isinstance(layer, (Exponential, LatentSDE)):
+        return torch.complex(-layer.decay, torch.zeros_like(layer.decay))
     decay = layer.log_decay.exp()
     if isinstance(layer, LRU):
         return torch.complex(-decay, layer.log_frequency.exp())

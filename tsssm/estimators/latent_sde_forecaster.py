@@ -34,7 +34,7 @@ class LatentSDEForecaster(ModelForecaster):
     context : int, default 200
         Most rows of a series that are fitted in one piece, and looked at for a forecast.
     epochs : int, optional
-        Passes over the data; as many as make about 400 steps if not given.
+        Passes over the data; as many as make about 300 steps if not given.
     lr : float, default 0.02
     batch_size : int, default 50
         Most pieces of series in one step.
@@ -76,7 +76,7 @@ class LatentSDEForecaster(ModelForecaster):
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
-    _steps = 400
+    _steps = 300
 
     def __init__(
         self,
@@ -102,6 +102,9 @@ class LatentSDEForecaster(ModelForecaster):
 
     def _model(self, source: Source, panel: Panel) -> LatentSDE:
         return LatentSDE(len(panel.channels), self.d_state, self.width)
+
+    def _judges(self, count: int) -> np.ndarray:
+        return np.arange(5, count, 10)
 
     def _shown(self, panel: Panel) -> Panel:
         return tail(panel, self._origins(panel).time, self.context)

@@ -94,16 +94,26 @@ class Driven(Layer):
 
     def forward(self, x: Tensor, grid: Grid, state: Carried | None = None) -> tuple[Tensor, Carried]:
         steps = steps_of(grid, state)
-        last = self._fresh(x) if state is None else state
+        last = self.fresh(x) if state is None else state
         with torch.autocast(x.device.type, enabled=False):
-            u = x.to(self.D.dtype)
-            seen, before = _held(u, last.seen, grid)
-            clock = steps.time.log1p().to(u.dtype)[..., None, None]
-            noise = self._noise(steps, last.x) if self.noisy else None
-            terms = self.terms(seen.unsqueeze(2), before.unsqueeze(2), steps.gap[..., None, None], clock, noise)
-            states = self.run(terms, self.start(seen).unsqueeze(2), steps, grid, last.x)
+            states, seen = self.paths_of(x.to(self.D.dtype), grid, steps, last)
             y = self.value(states).mean(2) @ self.C.T
         return y + self.D * x, self._after(states, seen, grid, steps, last, state)
+
+    def paths_of(self, u: Tensor, grid: Grid, steps: Steps, last: Carried) -> tuple[Tensor, Tensor]:
+        """States (b, l, p, n) at all rows, and the features (b, l, d_model) that act on each."""
+        seen, before = _held(u, last.seen, grid)
+        clock = steps.time.log1p().to(u.dtype)[..., None, None]
+        noise = self._noise(steps, last.x) if self.noisy else None
+        terms = self.terms(seen.unsqueeze(2), before.unsqueeze(2), steps.gap[..., None, None], clock, noise)
+        return self.run(terms, self.start(seen).unsqueeze(2), steps, grid, last.x), seen
+
+    def fresh(self, x: Tensor) -> Carried:
+        """What a run over features x (b, l, d_model) starts from."""
+        b, n = len(x), self.d_state
+        zero = torch.zeros(b, dtype=torch.float64, device=x.device)
+        state = self.D.new_zeros(b, 1 if self.training else self.paths, n)
+        return Carried(state, self.D.new_zeros(b, x.shape[-1]), zero, zero, zero.long())
 
     def run(self, terms: tuple[Tensor, ...], first: Tensor, steps: Steps, grid: Grid, x: Tensor) -> Tensor:
         """States at all rows, (b, l, p, n); a silent row reads that of the last active row moved on by its own gap."""
@@ -120,12 +130,6 @@ class Driven(Layer):
             return torch.randn(shape, dtype=like.dtype, device=like.device)
         table = torch.randn(NOISES, *like.shape[1:], generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         return table.to(like)[steps.count % NOISES]
-
-    def _fresh(self, x: Tensor) -> Carried:
-        b, n = len(x), self.d_state
-        zero = torch.zeros(b, dtype=torch.float64, device=x.device)
-        state = self.D.new_zeros(b, 1 if self.training else self.paths, n)
-        return Carried(state, self.D.new_zeros(b, x.shape[-1]), zero, zero, zero.long())
 
     def _after(
         self, states: Tensor, seen: Tensor, grid: Grid, steps: Steps, last: Carried, state: Carried | None

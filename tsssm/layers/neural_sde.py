@@ -68,8 +68,12 @@ class LangevinSDE(Exponential):
         super().__init__(d_model, d_state, width, depth, timescale, paths)
         self.size = Size(d_state, width, math.log(math.expm1(noise)))
 
+    def share(self, clock: Tensor) -> Tensor:
+        """s / sqrt(2 a) at a clock (..., 1), (..., n)."""
+        return functional.softplus(self.size(clock))
+
     def affine(self, gap: Tensor, clock: Tensor, noise: Tensor) -> Affine:
-        return settling(self.decay, functional.softplus(self.size(clock)), gap, noise)
+        return settling(self.decay, self.share(clock), gap, noise)
 
 
 class LinearNoiseSDE(Exponential):
@@ -126,9 +130,13 @@ class LinearNoiseSDE(Exponential):
         super().__init__(d_model, d_state, width, depth, timescale, paths)
         self.size = Size(d_state, width, math.log(noise / (1 - noise)))
 
+    def share(self, clock: Tensor) -> Tensor:
+        """s / sqrt(2 a) at a clock (..., 1), (..., n): below 1."""
+        return torch.sigmoid(self.size(clock))
+
     def affine(self, gap: Tensor, clock: Tensor, noise: Tensor) -> Affine:
         a = self.decay
-        s = torch.sigmoid(self.size(clock)) * (2 * a).sqrt()
+        s = self.share(clock) * (2 * a).sqrt()
         carry = torch.exp(-(a + s.square() / 2) * gap + s * root(gap) * noise)
         return Affine(carry, -torch.expm1(-a * gap) / a, torch.zeros_like(carry))
 
@@ -190,8 +198,12 @@ class GeometricSDE(Exponential):
         super().__init__(d_model, d_state, width, depth, timescale, paths)
         self.size = Size(d_state, width, math.log(math.expm1(noise)))
 
+    def share(self, clock: Tensor) -> Tensor:
+        """s / sqrt(2 a) at a clock (..., 1), (..., n)."""
+        return functional.softplus(self.size(clock))
+
     def affine(self, gap: Tensor, clock: Tensor, noise: Tensor) -> Affine:
-        return settling(self.decay, functional.softplus(self.size(clock)), gap, noise)
+        return settling(self.decay, self.share(clock), gap, noise)
 
 
 def settling(decay: Tensor, spread: Tensor, gap: Tensor, noise: Tensor) -> Affine:

@@ -95,7 +95,11 @@ class LatentSDE(Model):
         """Mean and spread of the state after a gap (..., 1) from z (..., n)."""
         passed = self.decay * gap
         mean = torch.exp(-passed) * z - torch.expm1(-passed) / self.decay * self.drift(z, z, None)
-        return mean, functional.softplus(self.level(z)) * (-torch.expm1(-2 * passed)).sqrt() + FLOOR * gap.sqrt()
+        return mean, self.spread(z) * (-torch.expm1(-2 * passed)).sqrt() + FLOOR * gap.sqrt()
+
+    def spread(self, z: Tensor) -> Tensor:
+        """s at states (..., n): the standard deviation that noise of this size would settle at."""
+        return functional.softplus(self.level(z))
 
     def posterior(self, batch: Batch) -> Guess:
         """What is thought of the states at the rows that show something."""

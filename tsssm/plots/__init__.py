@@ -11,6 +11,7 @@ from tsssm.plots.curves import PrecisionRecallDisplay, RocDisplay
 from tsssm.plots.features import FeatureReport, feature_report
 from tsssm.plots.forecast import ForecastDisplay
 from tsssm.plots.imputation import ImputationDisplay
+from tsssm.plots.paths import plot_paths
 from tsssm.plots.series import plot_channels, plot_events, plot_interval, plot_series
 from tsssm.plots.systems import plot_bode, plot_impulse_response, plot_poles
 
@@ -26,6 +27,7 @@ __all__ = [
     "plot_events",
     "plot_impulse_response",
     "plot_interval",
+    "plot_paths",
     "plot_poles",
     "plot_series",
 ]
