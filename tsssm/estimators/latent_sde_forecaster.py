@@ -103,9 +103,6 @@ class LatentSDEForecaster(ModelForecaster):
     def _model(self, source: Source, panel: Panel) -> LatentSDE:
         return LatentSDE(len(panel.channels), self.d_state, self.width)
 
-    def _judges(self, count: int) -> np.ndarray:
-        return np.arange(5, count, 10)
-
     def _shown(self, panel: Panel) -> Panel:
         return tail(panel, self._origins(panel).time, self.context)
 

@@ -61,10 +61,6 @@ class ModelForecaster(PanelEstimator):
     def _draw(self, batch: Batch, n: int, seed: int | None) -> Tensor:
         """Joint futures (n, b, l, c) of the series of a batch, in scaled units; the same noise for all without a seed."""
 
-    def _judges(self, count: int) -> np.ndarray:
-        """Which of the pieces of series, `count` of them, are kept from training to choose among its epochs: none."""
-        return np.empty(0, np.int64)
-
     def _shown(self, panel: Panel) -> Panel:
         """The rows that a forecast looks at: all of them, if a kind says no other."""
         return panel
@@ -77,15 +73,11 @@ class ModelForecaster(PanelEstimator):
         self.tail_ = tail(panel, start.time, self.context)
         source = self._source(panel)
         windows = tile_windows(source, self.context)
-        numbers = np.arange(len(windows))
-        judges = self._judges(len(windows))
-        train = np.delete(numbers, judges)
+        everything = (windows, np.arange(len(windows)))
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        batches = len(bucketed(windows.lengths, train, self.batch_size, ROWS, np.random.default_rng(0)))
-        epochs = self.epochs or -(-self._steps // max(1, batches))
+        batches = len(bucketed(windows.lengths, everything[1], self.batch_size, ROWS, np.random.default_rng(0)))
         training = Training(
-            epochs=epochs,
-            patience=max(10, epochs // 3),
+            epochs=self.epochs or -(-self._steps // max(1, batches)),
             lr=self.lr,
             batch_size=self.batch_size,
             batch_rows=ROWS,
@@ -95,7 +87,7 @@ class ModelForecaster(PanelEstimator):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.model_ = self._model(source, panel)
-            self.history_ = training.run(self.model_, show_all, (windows, train), (windows, judges))
+            self.history_ = training.run(self.model_, show_all, everything, (windows, everything[1][:0]))
         # an answer must not depend on what else is in its batch
         self.model_.double()
 
