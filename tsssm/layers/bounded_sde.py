@@ -74,7 +74,7 @@ class BoundedSDE(Driven):
             )
         self.noise = noise
         self.drift = MLPField(d_state, d_model + 1, width, depth, "tanh")
-        self.size = Size(d_state, width, 0.1)
+        self.size = Size(d_state, 0.1)
         self.share = nn.Parameter(torch.ones(()))
 
     def terms(self, u: Tensor, before: Tensor, gap: Tensor, clock: Tensor, noise: Tensor | None) -> tuple[Tensor, ...]:

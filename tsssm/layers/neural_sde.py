@@ -66,7 +66,7 @@ class LangevinSDE(Exponential):
         paths: int = 8,
     ):
         super().__init__(d_model, d_state, width, depth, timescale, paths)
-        self.size = Size(d_state, width, math.log(math.expm1(noise)))
+        self.size = Size(d_state, math.log(math.expm1(noise)))
 
     def share(self, clock: Tensor) -> Tensor:
         """s / sqrt(2 a) at a clock (..., 1), (..., n)."""
@@ -128,7 +128,7 @@ class LinearNoiseSDE(Exponential):
         paths: int = 8,
     ):
         super().__init__(d_model, d_state, width, depth, timescale, paths)
-        self.size = Size(d_state, width, math.log(noise / (1 - noise)))
+        self.size = Size(d_state, math.log(noise / (1 - noise)))
 
     def share(self, clock: Tensor) -> Tensor:
         """s / sqrt(2 a) at a clock (..., 1), (..., n): below 1."""
@@ -196,7 +196,7 @@ class GeometricSDE(Exponential):
         paths: int = 8,
     ):
         super().__init__(d_model, d_state, width, depth, timescale, paths)
-        self.size = Size(d_state, width, math.log(math.expm1(noise)))
+        self.size = Size(d_state, math.log(math.expm1(noise)))
 
     def share(self, clock: Tensor) -> Tensor:
         """s / sqrt(2 a) at a clock (..., 1), (..., n)."""

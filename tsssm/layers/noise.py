@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+# units for a function of one number: 64 of them took a third of a pass through a layer
+HIDDEN = 8
+
 
 class Size(nn.Module):
     """A network of the clock, nearly constant at the start: how large the noise is, before it is made positive.
@@ -13,15 +16,13 @@ class Size(nn.Module):
     ----------
     d_state : int
         Numbers to give.
-    width : int
-        Size of its hidden layer.
     level : float
         What it gives at the start.
     """
 
-    def __init__(self, d_state: int, width: int, level: float):
+    def __init__(self, d_state: int, level: float):
         super().__init__()
-        self.hidden, self.out = nn.Linear(1, width), nn.Linear(width, d_state)
+        self.hidden, self.out = nn.Linear(1, HIDDEN), nn.Linear(HIDDEN, d_state)
         nn.init.normal_(self.out.weight, std=0.01)
         nn.init.constant_(self.out.bias, level)
 
