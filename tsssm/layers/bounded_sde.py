@@ -77,7 +77,7 @@ class BoundedSDE(Driven):
         self.size = Size(d_state, 0.1)
         self.share = nn.Parameter(torch.ones(()))
 
-    def terms(self, u: Tensor, before: Tensor, gap: Tensor, clock: Tensor, noise: Tensor | None) -> tuple[Tensor, ...]:
+    def terms(self, u: Tensor, gap: Tensor, clock: Tensor, noise: Tensor | None) -> tuple[Tensor, ...]:
         size = torch.sigmoid(self.share) * torch.relu(self.size(clock))
         return self.drift.ahead(torch.cat([u, clock], -1)), gap, size, root(gap.clamp_min(0)) * noise
 

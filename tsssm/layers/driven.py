@@ -75,13 +75,13 @@ class Driven(Layer):
         self.D = nn.Parameter(torch.randn(d_model))
 
     @abstractmethod
-    def terms(self, u: Tensor, before: Tensor, gap: Tensor, clock: Tensor, noise: Tensor | None) -> tuple[Tensor, ...]:
+    def terms(self, u: Tensor, gap: Tensor, clock: Tensor, noise: Tensor | None) -> tuple[Tensor, ...]:
         """What each step needs beside the state, each (b, l, p, ...) or with 1 for p.
 
         Parameters
         ----------
-        u, before : Tensor, (b, l, 1, d_model)
-            Features at the end and at the start of the step.
+        u : Tensor, (b, l, 1, d_model)
+            Features that act over the step.
         gap, clock : Tensor, (b, l, 1, 1)
             Its length, >= 0 in median gaps, and log(1 + t) of the time t at its start.
         noise : Tensor, (b, l, p, n), or None
@@ -102,10 +102,10 @@ class Driven(Layer):
 
     def paths_of(self, u: Tensor, grid: Grid, steps: Steps, last: Carried) -> tuple[Tensor, Tensor]:
         """States (b, l, p, n) at all rows, and the features (b, l, d_model) that act on each."""
-        seen, before = _held(u, last.seen, grid)
+        seen = _held(u, last.seen, grid) if grid.silent else u
         clock = steps.time.log1p().to(u.dtype)[..., None, None]
         noise = self._noise(steps, last.x) if self.noisy else None
-        terms = self.terms(seen.unsqueeze(2), before.unsqueeze(2), steps.gap[..., None, None], clock, noise)
+        terms = self.terms(seen.unsqueeze(2), steps.gap[..., None, None], clock, noise)
         return self.run(terms, self.start(seen).unsqueeze(2), steps, grid, last.x), seen
 
     def fresh(self, x: Tensor) -> Carried:
@@ -207,10 +207,10 @@ def _since_start(own: Tensor, grid: Grid) -> Tensor:
     return before - before.gather(1, start)
 
 
-def _held(u: Tensor, carried: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
-    """Features (b, l, d) that act on each row, those of the last active row where it is silent, and those before."""
+def _held(u: Tensor, carried: Tensor, grid: Grid) -> Tensor:
+    """Features (b, l, d) that act on each row: its own, and those of the last active row where it is silent."""
     index = previous_active(grid.reset, grid.active).unsqueeze(-1)
     running = (grid.reset.cumsum(1) == 0).unsqueeze(-1)
     before = u.gather(1, index.clamp_min(0).expand_as(u))
     before = torch.where(index >= 0, before, torch.where(running, carried.unsqueeze(1), 0.0))
-    return torch.where(grid.active.unsqueeze(-1), u, before), before
+    return torch.where(grid.active.unsqueeze(-1), u, before)

@@ -65,7 +65,7 @@ class Exponential(Driven):
     def affine(self, gap: Tensor, clock: Tensor, noise: Tensor | None) -> Affine:
         """All of a step but its drift; arguments as in `terms`."""
 
-    def terms(self, u: Tensor, before: Tensor, gap: Tensor, clock: Tensor, noise: Tensor | None) -> tuple[Tensor, ...]:
+    def terms(self, u: Tensor, gap: Tensor, clock: Tensor, noise: Tensor | None) -> tuple[Tensor, ...]:
         return *self.affine(gap, clock, noise), torch.cat([u, clock], -1)
 
     def move(self, x: Tensor, carry: Tensor, weight: Tensor, kick: Tensor, features: Tensor) -> Tensor:

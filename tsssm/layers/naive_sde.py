@@ -55,7 +55,7 @@ class NaiveSDE(Driven):
         self.drift = MLPField(d_state, 1, width, depth, "tanh")
         self.size = MLPField(d_state, 1, width, depth, "tanh")
 
-    def terms(self, u: Tensor, before: Tensor, gap: Tensor, clock: Tensor, noise: Tensor | None) -> tuple[Tensor, ...]:
+    def terms(self, u: Tensor, gap: Tensor, clock: Tensor, noise: Tensor | None) -> tuple[Tensor, ...]:
         return self.drift.ahead(clock), self.size.ahead(clock), gap, root(gap.clamp_min(0)) * noise
 
     def move(self, x: Tensor, to_drift: Tensor, to_size: Tensor, gap: Tensor, kick: Tensor) -> Tensor:
