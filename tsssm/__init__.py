@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         SSMRegressor,
         SSMRidgeClassifier,
         SSMRidgeRegressor,
+        SSMSequenceClassifier,
         SSMSequenceRegressor,
     )
     from tsssm.io import export
@@ -48,6 +49,7 @@ _HOMES = {
     "SSMRegressor": "tsssm.estimators",
     "SSMRidgeClassifier": "tsssm.estimators",
     "SSMRidgeRegressor": "tsssm.estimators",
+    "SSMSequenceClassifier": "tsssm.estimators",
     "SSMSequenceRegressor": "tsssm.estimators",
 }
 _SUBMODULES = (
@@ -77,6 +79,7 @@ __all__ = [
     "SSMRegressor",
     "SSMRidgeClassifier",
     "SSMRidgeRegressor",
+    "SSMSequenceClassifier",
     "SSMSequenceRegressor",
     "__version__",
     "as_panel",

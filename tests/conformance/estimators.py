@@ -19,6 +19,7 @@ from tsssm import (
     SSMRegressor,
     SSMRidgeClassifier,
     SSMRidgeRegressor,
+    SSMSequenceClassifier,
     SSMSequenceRegressor,
 )
 from tsssm.data import Panel
@@ -88,6 +89,11 @@ CASES: dict[str, Case] = {
         lambda panel: panel.with_values(np.nan_to_num(panel.values[:, :1]), channels=["y"]),
         lambda est, panel, scale: _observed_rows(est.predict(panel), panel),
     ),
+    "SSMSequenceClassifier": Case(
+        lambda: SSMSequenceClassifier(**QUICK),
+        lambda panel: panel.with_values(np.nan_to_num(panel.values[:, 0]) > 0, channels=["y"]),
+        lambda est, panel, scale: _observed_rows(est.predict_proba(panel), panel),
+    ),
     "SSMForecaster": Case(
         lambda: SSMForecaster(horizon=2, **QUICK),
         lambda panel: None,
@@ -118,6 +124,7 @@ LATEST: dict[str, Callable[[Any], np.ndarray]] = {
     "SSMRidgeClassifier": lambda stream: stream.predict_proba(),
     "SSMRidgeRegressor": lambda stream: stream.predict(),
     "SSMSequenceRegressor": lambda stream: stream.predict(),
+    "SSMSequenceClassifier": lambda stream: stream.predict_proba(),
     "SSMForecaster": lambda stream: stream.predict(at=[1.5, 3.0]).values,
     "KalmanForecaster": lambda stream: stream.predict(at=[1.5, 3.0]).values,
 }

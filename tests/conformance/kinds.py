@@ -100,6 +100,7 @@ HEADS: dict[str, Callable] = {
     "Gaussian": lambda kind: kind(WIDTH, TARGETS),
     "Label": lambda kind: kind(WIDTH, torch.ones(3), n_static=2),
     "Quantile": lambda kind: kind(WIDTH, TARGETS),
+    "RowLabel": lambda kind: kind(WIDTH, torch.ones(3)),
     "StudentT": lambda kind: kind(WIDTH, TARGETS),
     "Value": lambda kind: kind(WIDTH, TARGETS, n_static=2),
 }

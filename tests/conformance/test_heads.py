@@ -18,6 +18,8 @@ from tsssm.heads import Head
 
 OF_SERIES = {"Label", "Value"}
 """Heads whose answers are one row a series."""
+OF_CLASSES = {"RowLabel"}
+"""Heads whose targets at rows are numbers of classes."""
 
 CLOSE = {"rtol": 1e-10, "atol": 1e-10}
 LENGTHS = [4, 1, 6, 0, 3]
@@ -36,7 +38,8 @@ def source_for(name: str) -> Source:
     panel = Panel(times, rng.standard_normal((14, TARGETS)), offsets, np.arange(5), ("a", "b"))
     label = np.array([0, 2, 1, 0, 2]) if name == "Label" else rng.standard_normal((5, TARGETS)).astype(np.float32)
     static = rng.standard_normal((5, 2))
-    return Source(panel, Scaling.fit(panel), 0.1, static, label if name in OF_SERIES else None)
+    target = rng.integers(0, 3, (14, 1)).astype(float) if name in OF_CLASSES else None
+    return Source(panel, Scaling.fit(panel), 0.1, static, label if name in OF_SERIES else None, target)
 
 
 def batch_of(name: str, series: list[int], share: float = 0.5) -> Batch:
@@ -44,7 +47,8 @@ def batch_of(name: str, series: list[int], share: float = 0.5) -> Batch:
     source, series = source_for(name), np.array(series)
     rows = ranges(source.offsets[series], source.lengths[series])
     hidden = np.random.default_rng(1).random((14, TARGETS))[rows] < share
-    return source.batch(Question(rows, source.lengths[series], series, hidden, hidden & source.seen[rows]))
+    wanted = hidden[:, : source.asked.shape[1]] & source.asked[rows]
+    return source.batch(Question(rows, source.lengths[series], series, hidden, wanted))
 
 
 def features_of(batch: Batch) -> Tensor:
@@ -173,7 +177,8 @@ def test_quantiles_increase_and_probabilities_sum_to_one(kind: type[Head]):
         assert answers["quantiles"].shape[:3] == (*batch.grid.dt.shape, TARGETS)
         assert bool((answers["quantiles"].diff(dim=-1) > 0).all())
     if "probability" in answers:
-        torch.testing.assert_close(answers["probability"].sum(-1), torch.ones(3, dtype=torch.float64), **CLOSE)
+        total = answers["probability"].sum(-1)
+        torch.testing.assert_close(total, torch.ones_like(total), **CLOSE)
 
 
 @every_head

@@ -40,7 +40,8 @@ def test_shifted_in_time(fitted):
 
 def test_another_unit_of_time(fitted):
     case, panel, _, other, answers = fitted
-    faster = case.make().fit(replace(panel, times=panel.times * 64.0), case.target(panel))
+    panel = replace(panel, times=panel.times * 64.0)
+    faster = case.make().fit(panel, case.target(panel))
     same(answers, case.answers(faster, replace(other, times=other.times * 64.0), 64.0))
 
 

@@ -79,12 +79,6 @@ def test_predict_before_fit(kind):
         kind().predict(ragged())
 
 
-def test_sequence_target_on_other_rows():
-    panel = ragged()
-    with pytest.raises(ValueError, match="rows of X"):
-        SSMSequenceRegressor(**QUICK).fit(panel, panel[:5])
-
-
 def test_one_class():
     with pytest.raises(ValueError, match="two classes"):
         SSMClassifier(**QUICK).fit(ragged(), ["a"] * 24)

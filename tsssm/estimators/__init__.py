@@ -12,6 +12,7 @@ from tsssm.estimators.model_forecaster import ModelForecaster
 from tsssm.estimators.regressor import SSMRegressor
 from tsssm.estimators.ridge_classifier import SSMRidgeClassifier
 from tsssm.estimators.ridge_regressor import SSMRidgeRegressor
+from tsssm.estimators.sequence_classifier import SSMSequenceClassifier
 from tsssm.estimators.sequence_regressor import SSMSequenceRegressor
 
 __all__ = [
@@ -27,5 +28,6 @@ __all__ = [
     "SSMRegressor",
     "SSMRidgeClassifier",
     "SSMRidgeRegressor",
+    "SSMSequenceClassifier",
     "SSMSequenceRegressor",
 ]

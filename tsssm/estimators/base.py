@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval
+from torch import Tensor
 
 from tsssm.data import Batch, Panel, Question, Scaling, Source
 from tsssm.estimators.door import PanelEstimator
@@ -18,7 +19,7 @@ from tsssm.estimators.horizon import span_of
 from tsssm.estimators.members import Plan, pick_device, train_members
 from tsssm.estimators.recipes import as_recipe
 from tsssm.layers import Bidirectional, Layer, Recipe, Stack
-from tsssm.models import Embed, FullRows, PartialRows
+from tsssm.models import Embed, FullRows, Model, PartialRows
 
 # rows in one batch of a prediction
 ROWS_AT_ONCE = 20_000
@@ -109,9 +110,13 @@ class Estimator(PanelEstimator):
             question = questions(series)
             batch = source.batch(question).to(device, dtype)
             with torch.no_grad():
-                answers = [model.predict(batch) for model in models]
+                answers = [self._answer(model, batch) for model in models]
             mean = {name: torch.stack([a[name] for a in answers]).mean(0).cpu().numpy() for name in answers[0]}
             yield question.series[batch.order.cpu().numpy()], batch, mean
+
+    def _answer(self, model: Model, batch: Batch) -> dict[str, Tensor]:
+        """What one member says to a batch."""
+        return model.predict(batch)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters of the estimator and, where `deep`, those of its layer as ``layer__d_state`` and so on."""

@@ -13,10 +13,11 @@ import pandas as pd
 from tsssm.data import Panel, as_panel
 from tsssm.errors import explain
 
-FORMS = (
-    "a positive number of steps, a duration (a number in the unit of the times, or a timedelta where they are "
-    "datetimes), a list of durations, an array of times, a dict of them by id, or a panel of the rows asked"
-)
+FORMS = {
+    "horizon": "a positive number of steps, a duration (a number in the unit of the times, or a timedelta where they "
+    "are datetimes), a list of durations, an array of times, a dict of them by id, or a panel of the rows asked",
+    "times": "an array of times, a dict of them by id, or a panel of the rows asked",
+}
 SPANS = (str, datetime.timedelta, np.timedelta64)
 
 
@@ -74,16 +75,18 @@ def asked_times(horizon: Any, panel: Panel, start: Origins) -> list[np.ndarray]:
     else:
         asked = [_absolute(horizon, panel)] * len(panel)
     if not any(len(times) for times in asked):
-        raise ValueError(explain(f"`horizon` must be {FORMS}", "an empty one came", "Ask for at least one time"))
+        raise ValueError(
+            explain(f"`horizon` must be {FORMS['horizon']}", "an empty one came", "Ask for at least one time")
+        )
     _refuse_past(asked, panel, start)
     return asked
 
 
-def _by_id(horizon: Mapping, panel: Panel) -> list:
+def _by_id(horizon: Mapping, panel: Panel, name: str = "horizon") -> list:
     unknown = [id for id in horizon if id not in set(panel.ids.tolist())]
     if unknown:
         came = f"{unknown[0]!r} came, and the series are {', '.join(map(repr, panel.ids[:5].tolist()))}"
-        raise ValueError(explain("the horizon must name series of X", came, "Mend the ids"))
+        raise ValueError(explain(f"`{name}` must name series of X", came, "Mend the ids"))
     return [horizon.get(id) for id in panel.ids.tolist()]
 
 
@@ -91,7 +94,7 @@ def _check_scalar(horizon: Any) -> None:
     numbers = (Integral, Real, *SPANS, list, tuple, range, pd.TimedeltaIndex, np.ndarray)
     if isinstance(horizon, (bool, np.bool_)) or not isinstance(horizon, numbers):
         came = f"{horizon!r} of type {type(horizon).__name__} came"
-        raise TypeError(explain(f"`horizon` must be {FORMS}", came, "Pass, say, horizon=12"))
+        raise TypeError(explain(f"`horizon` must be {FORMS['horizon']}", came, "Pass, say, horizon=12"))
 
 
 def _resolve(horizon: Any, panel: Panel, origin: float, gap: float) -> np.ndarray:
@@ -117,7 +120,9 @@ def _leads(horizon: Any, panel: Panel, gap: float) -> np.ndarray:
     counted = isinstance(horizon, Integral) and not isinstance(horizon, SPANS)
     steps = horizon if counted else span_of(horizon, panel) / gap
     if not steps > 0:
-        raise ValueError(explain(f"`horizon` must be {FORMS}", f"{horizon!r} came", "Ask for at least one step"))
+        raise ValueError(
+            explain(f"`horizon` must be {FORMS['horizon']}", f"{horizon!r} came", "Ask for at least one step")
+        )
     # a duration that is a whole number of gaps must not lose its last step to rounding
     whole = int(np.floor(steps * (1 + 1e-9)))
     return np.arange(1, whole + 1) * gap if whole else np.array([steps * gap])
@@ -139,12 +144,12 @@ def span_of(entry: Any, panel: Panel) -> float:
         raise ValueError(explain("a duration must be readable by pandas.Timedelta", came, "Write '6h'")) from error
 
 
-def _absolute(times: Any, panel: Panel) -> np.ndarray:
+def _absolute(times: Any, panel: Panel, name: str = "horizon") -> np.ndarray:
     try:
         return np.unique(panel.clock.encode(times))
     except (TypeError, ValueError) as error:
         came = f"{type(times).__name__} came for {panel.clock.kind} times: {error}"
-        raise ValueError(explain(f"`horizon` must be {FORMS}", came, "Convert the horizon")) from error
+        raise ValueError(explain(f"`{name}` must be {FORMS[name]}", came, "Convert it")) from error
 
 
 def _refuse_past(asked: list[np.ndarray], panel: Panel, start: Origins) -> None:
@@ -161,5 +166,5 @@ def times_asked(times: Any, panel: Panel) -> list[np.ndarray]:
         queries = as_panel(times)
         times = {id: queries[i].stamps() for i, id in enumerate(queries.ids.tolist())}
     if isinstance(times, Mapping):
-        return [np.empty(0) if own is None else _absolute(own, panel) for own in _by_id(times, panel)]
-    return [_absolute(np.atleast_1d(times), panel)] * len(panel)
+        return [np.empty(0) if own is None else _absolute(own, panel, "times") for own in _by_id(times, panel, "times")]
+    return [_absolute(np.atleast_1d(times), panel, "times")] * len(panel)

@@ -18,7 +18,7 @@ from tsssm.errors import explain
 from tsssm.estimators.covariates import flattened as flat_table
 from tsssm.estimators.labels import geometric_mean
 from tsssm.grid import Grid
-from tsssm.heads import Gaussian, Label, Value
+from tsssm.heads import Label, Value
 from tsssm.heads.pooling import Pooled
 from tsssm.layers.base import Carried
 from tsssm.models import SequenceModel
@@ -27,7 +27,7 @@ from tsssm.models.embed import Seen, carried
 if TYPE_CHECKING:
     from tsssm.estimators.classifier import SSMClassifier
     from tsssm.estimators.regressor import SSMRegressor
-    from tsssm.estimators.sequence_regressor import SSMSequenceRegressor
+    from tsssm.estimators.sequence import SequenceEstimator
 
 NOTHING, NO_ROWS = torch.empty(1, 0, dtype=torch.float64), torch.empty(0, dtype=torch.int64)
 
@@ -50,7 +50,7 @@ class Carry(NamedTuple):
 class ModelStream(Stream):
     """Base of the streams whose models advance row by row; a kind says what is kept of features, and answers."""
 
-    def __init__(self, estimator: SSMClassifier | SSMRegressor | SSMSequenceRegressor, tolerance: Any):
+    def __init__(self, estimator: SSMClassifier | SSMRegressor | SequenceEstimator, tolerance: Any):
         super().__init__(len(estimator.channels_), estimator.clock_kind_, tolerance)
         self._models: list[SequenceModel] = [copy.deepcopy(model).double().eval() for model in estimator.models_]
         if not all(model.layer.causal for model in self._models):
@@ -202,69 +202,6 @@ class NumberStream(PooledStream):
         """The number predicted from all that came so far, or numbers (n_out,) as in training."""
         out = self._answer("value") * self._scale + self._center
         return out[0] if self._flat else out
-
-
-class RowStream(ModelStream):
-    """Numbers at the rows of one series that grows, and at times asked; see `SSMSequenceRegressor.stream`."""
-
-    def __init__(self, estimator: SSMSequenceRegressor, tolerance: Any = None):
-        super().__init__(estimator, tolerance)
-        self._center, self._scale = estimator.target_center_, estimator.target_scale_
-        self._heads: list[Gaussian] = [model.head for model in self._models]
-
-    def _keep(self, number: int, features: Tensor, before: Tensor | None) -> Tensor:
-        return features[:, -1]
-
-    def predict(self, at: Any = None) -> np.ndarray:
-        """Predicted means at the last row, (t,), or at the times `at`, (m, t).
-
-        Parameters
-        ----------
-        at : scalar or (m,) array-like, optional
-            Times not before the last row. What is asked leaves no trace in the stream.
-
-        Raises
-        ------
-        ValueError
-            Where nothing has come yet, or a time lies in the past.
-        """
-        last = self._arrivals.last
-        if np.isnan(last):
-            raise ValueError(explain("a stream must have rows to answer at", "none has come", "Call update first"))
-        asked = np.array([last]) if at is None else self._arrivals.encode(at)
-        if (asked < last).any():
-            came = f"{last - asked.min():g} before it was asked"
-            raise ValueError(explain("times asked must not lie before the last row", came, "Predict the whole series"))
-        out = self._at(asked / self._time_scale) * self._scale + self._center
-        return out[0] if at is None or np.ndim(at) == 0 else out
-
-    def update_predict(self, times: Any, values: Any) -> np.ndarray:
-        """Add observations (k,), (k, c), and give the predicted means at each of the rows, (k, t).
-
-        With a `tolerance`, rows are answered as they stood when they came. Raises what `update` raises, but for rows
-        in front of one that does not fit, which are added.
-        """
-        if np.ndim(times) == 0:
-            return self.update(times, values).predict()[None]
-        pairs = zip(times, values, strict=True)
-        return np.array([self.update(time, row).predict() for time, row in pairs]).reshape(-1, len(self._center))
-
-    @torch.inference_mode()
-    def _at(self, asked: np.ndarray) -> np.ndarray:
-        """Scaled answers (m, t) at times in time scales: from the last row itself, or read off the state later."""
-        before = self._advanced(*self._held())
-        times, place = np.unique(asked, return_inverse=True)
-        own = int(before is not None and times[0] == before.time.item())
-        parts: list[list[Tensor]] = []
-        if own:
-            parts.append([member.kept[None] for member in before.members])
-        if len(times) > own:
-            parts.append(self._silent(before, times[own:])[0])
-        total = 0.0
-        for head, *features in zip(self._heads, *parts, strict=True):
-            rows = torch.cat(features, 1)
-            total = total + head.moments(rows)[0][0].numpy()
-        return total[place] / len(self._models)
 
 
 def piece_of(before: Carry | None, times: np.ndarray, scaled: np.ndarray, observed: np.ndarray) -> Batch:

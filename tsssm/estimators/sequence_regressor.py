@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.utils import check_array, check_consistent_length
+import pandas as pd
+from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
-from tsssm.data import Panel, Source
-from tsssm.data.tasks import ask_target
+from tsssm.data import Panel, as_panel
 from tsssm.errors import explain
-from tsssm.estimators.base import Estimator
 from tsssm.estimators.labels import centred
-from tsssm.estimators.members import Plan
-from tsssm.estimators.model_stream import RowStream
-from tsssm.heads import Gaussian
-from tsssm.heads.rows import LEVELS
-from tsssm.models import SequenceModel
+from tsssm.estimators.queries import is_table
+from tsssm.estimators.row_stream import RowStream
+from tsssm.estimators.sequence import SequenceEstimator
+from tsssm.estimators.targets import aligned, by_row, is_rows
+from tsssm.heads import Gaussian, Head
 
 
-class SSMSequenceRegressor(Estimator):
-    """Predict numbers at each row of a series from its channels: an angle from images, a force from sensors.
+class SSMSequenceRegressor(SequenceEstimator):
+    """Predict numbers along a series from its channels, at its rows or on another clock: a force from sensors.
 
     Parameters
     ----------
@@ -36,6 +36,14 @@ class SSMSequenceRegressor(Estimator):
         Share of features dropped in training.
     bidirectional : bool, default False
         Whether a prediction may look at later rows too. False keeps the model causal.
+    target : list of str, optional
+        Channels of X that are the targets, hidden from the inputs; y is left out then.
+    lookahead : duration, optional
+        How much later than its time a target is answered, from all rows until then; by default rows up to the time
+        alone. A number in the unit of the times, or a timedelta or text such as "2s" for datetimes.
+    context : int, default 4096
+        Most rows of a series looked at together in training, targets at times of their own counted; longer series are
+        cut in pieces that overlap by half. None cuts nothing. Predictions always go back to the first row.
     epochs : int, optional
         Passes over the data. If not given, enough for about 600 steps, between 8 and 200.
     lr : float, default 0.004
@@ -66,6 +74,10 @@ class SSMSequenceRegressor(Estimator):
     -----
     Trained by the Gaussian negative log-likelihood of standardised targets, with a variance for each row.
 
+    y may have rows of its own, fewer or more than X and at other times. Then each target is read off the state at its
+    time: no row after it, or after its `lookahead`, can change it, and what else is asked does not either. A target
+    before the first row of its series is answered from nothing, one after the last row from the state since.
+
     Examples
     --------
     >>> from tsssm import SSMSequenceRegressor
@@ -82,6 +94,9 @@ class SSMSequenceRegressor(Estimator):
         depth: int = 4,
         dropout: float = 0.1,
         bidirectional: bool = False,
+        target: Sequence[str] | None = None,
+        lookahead: Any = None,
+        context: int | None = 4096,
         epochs: int | None = None,
         lr: float = 0.004,
         batch_size: int = 32,
@@ -97,6 +112,9 @@ class SSMSequenceRegressor(Estimator):
         self.depth = depth
         self.dropout = dropout
         self.bidirectional = bidirectional
+        self.target = target
+        self.lookahead = lookahead
+        self.context = context
         self.epochs = epochs
         self.lr = lr
         self.batch_size = batch_size
@@ -107,93 +125,69 @@ class SSMSequenceRegressor(Estimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _plan(self, panel: Panel, y: Any) -> Plan:
-        target = self._targets(panel, y)
+    def _head(self) -> Callable[[], Head]:
+        d_model, n_out = self.d_model, len(self.targets_)
+        return lambda: Gaussian(d_model, n_out)
+
+    def _read_targets(self, panel: Panel, y: Any) -> tuple[Panel, np.ndarray]:
+        rows = self._target_panel(panel, y)
+        pairs = zip(rows.channels, rows.values.T, strict=True)
+        empty = [name for name, column in pairs if not np.isfinite(column).any()]
+        if empty:
+            raise ValueError(
+                explain("each target must have values", f"{', '.join(empty)} has none", "Drop it, or check the join")
+            )
+        self.targets_ = rows.channels
         if not self._goes_on():
-            self.target_center_, self.target_scale_ = centred(target)
-        scaled = (target - self.target_center_) / self.target_scale_
-        source = Source(panel, self.scaling_, self.time_scale_, target=scaled)
-        embed, backbone, d_model = self._embed(source), self._backbone(self.bidirectional), self.d_model
+            self.target_center_, self.target_scale_ = centred(rows.values)
+        return rows, (rows.values - self.target_center_) / self.target_scale_
 
-        def make() -> SequenceModel:
-            return SequenceModel(embed(), backbone(), Gaussian(d_model, target.shape[1]))
-
-        return Plan(make, ask_target, source, np.arange(len(panel)))
-
-    def _targets(self, panel: Panel, y: Any) -> np.ndarray:
-        """Target values (rows, t) on the rows of the panel; learns their names."""
+    def _target_panel(self, panel: Panel, y: Any) -> Panel:
+        """Targets as a panel; an array (n,) is the same at all rows of a series, (n, l) or (n, l, t) row by row."""
         if y is None:
             raise ValueError(
                 explain(
                     "a sequence regressor requires y to be passed, but the target y is None",
                     "only X came",
-                    "Call fit(X, y) with a target for each row",
+                    "Call fit(X, y) with a target for each row, or a Panel with rows of its own",
                 )
             )
-        if not isinstance(y, Panel):
-            y = self._target_panel(panel, y)
-        if y.n_rows != panel.n_rows or not np.array_equal(y.offsets, panel.offsets):
-            raise ValueError(
-                explain(
-                    "y must have the rows of X",
-                    f"X has {panel.n_rows} rows in {len(panel)} series, y has {y.n_rows} in {len(y)}",
-                    "Make it with X.with_values(values, channels=[...]); NaN stands for no target",
-                )
-            )
-        empty = [name for name, column in zip(y.channels, y.values.T, strict=True) if not np.isfinite(column).any()]
-        if empty:
-            raise ValueError(
-                explain("each target must have values", f"{', '.join(empty)} has none", "Drop it, or check the join")
-            )
-        self.targets_ = y.channels
-        return y.values
-
-    def _target_panel(self, panel: Panel, y: Any) -> Panel:
-        """A target given as an array: (n,) the same at all rows of a series, (n, l) or (n, l, t) row by row."""
+        if is_rows(y):
+            return aligned(as_panel(y), panel)
         y = check_array(
             y, ensure_2d=False, allow_nd=True, dtype=np.float64, ensure_all_finite="allow-nan", input_name="y"
         )
-        check_consistent_length(panel, y)
-        if y.ndim == 1:
-            rows = np.repeat(y, panel.lengths)[:, None]
-        elif (panel.lengths == y.shape[1]).all():
-            rows = y.reshape(panel.n_rows, -1)
-        else:
-            raise ValueError(
-                explain(
-                    "an array y must have a column for each row of the series",
-                    f"y has shape {y.shape}, and the series have {panel.lengths.min()} to {panel.lengths.max()} rows",
-                    "Pass series of unequal length as a Panel: X.with_values(values, channels=[...])",
-                )
-            )
+        rows = by_row(panel, y).reshape(panel.n_rows, -1)
         return panel.with_values(rows, channels=[f"target_{i}" for i in range(rows.shape[1])])
 
-    def predict(self, X: Any) -> Panel | np.ndarray:
-        """Predicted mean at each row of X.
+    def predict(self, X: Any, times: Any = None) -> Panel | np.ndarray:
+        """Predicted means at the rows of X, or at any times.
+
+        Parameters
+        ----------
+        X : Panel or what `as_panel` takes
+            Inputs.
+        times : array, dict of arrays by id, Panel or long table, optional
+            Times asked of all series or each, such as the rows of a target; the rows of X if not given.
 
         Returns
         -------
         Panel or ndarray
-            A Panel with the rows of X and the channels of the target; for X an array, an array (n, l) or (n, l, t).
+            A Panel with the rows asked and the channels of the target; for X an array and without `times` an array
+            (n, l) or (n, l, t).
 
         Raises
         ------
         ValueError
-            Where X has other channels or another clock than the training panel.
+            Where X has other channels or another clock than the training panel, or `times` do not fit X.
         """
         panel = self._fitted_panel(X)
-        source = Source(panel, self.scaling_, self.time_scale_, target=np.zeros((panel.n_rows, len(self.targets_))))
-        # one row more for the blank row that stands for an empty series
-        out = np.empty((panel.n_rows + 1, len(self.targets_)))
-        for _, batch, answer in self._answers(source, lambda series: ask_target(source, series)):
-            rows, place = batch.rows.cpu().numpy(), batch.place.cpu().numpy()
-            # the median of a normal distribution is its mean
-            out[rows] = answer["quantiles"][..., LEVELS.index(0.5)].reshape(-1, out.shape[1])[place]
-        out = out[:-1] * self.target_scale_ + self.target_center_
-        if isinstance(X, Panel):
-            return panel.with_values(out, channels=list(self.targets_))
-        out = out.reshape(len(panel), -1, len(self.targets_))
-        return out[:, :, 0] if len(self.targets_) == 1 else out
+        rows, means = self._answered(panel, times, "mean")
+        means = means.reshape(-1, len(self.targets_)) * self.target_scale_ + self.target_center_
+        if times is None and is_table(X):
+            means = means.reshape(len(panel), -1, len(self.targets_))
+            return means[:, :, 0] if len(self.targets_) == 1 else means
+        return rows.with_values(means, channels=self.targets_)
 
     def stream(self, tolerance: Any = None) -> RowStream:
         """Give a series that grows as observations arrive, answered at each row, or later.
@@ -221,9 +215,31 @@ class SSMSequenceRegressor(Estimator):
         check_is_fitted(self, "models_")
         return RowStream(self, tolerance)
 
-    def score(self, X: Any, y: Any) -> float:
+    def errors(self, X: Any, y: Any = None) -> pd.DataFrame:
+        """Errors of each target in its own unit, at the rows of y where it has a value.
+
+        Returns
+        -------
+        DataFrame
+            A row for each target: root mean square error "rmse", mean absolute error "mae", coefficient of
+            determination "r2" and the number of values "count".
+        """
+        found, truth = self._judged(X, y)
+        off, spread = found - truth, truth - np.nanmean(truth, axis=0)
+        rmse, mae = np.sqrt(np.nanmean(off**2, axis=0)), np.nanmean(np.abs(off), axis=0)
+        r2 = 1 - np.nansum(off**2, axis=0) / np.nansum(spread**2, axis=0)
+        table = {"rmse": rmse, "mae": mae, "r2": r2, "count": np.isfinite(truth).sum(0)}
+        return pd.DataFrame(table, index=pd.Index(self.targets_, name="target"))
+
+    def score(self, X: Any, y: Any = None) -> float:
         """Coefficient of determination R^2 over all targets observed, each weighing the same."""
+        return float(self.errors(X, y)["r2"].mean())
+
+    def _judged(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Predicted and true targets (m, t) at the rows of y."""
+        X, y = self._split(X, y)
         panel = self._fitted_panel(X)
-        truth = y.values if isinstance(y, Panel) else self._target_panel(panel, y).values
-        error, total = self.predict(panel).values - truth, truth - np.nanmean(truth, axis=0)
-        return float(1 - np.mean(np.nansum(error**2, axis=0) / np.nansum(total**2, axis=0)))
+        rows = self._target_panel(panel, y)
+        if is_rows(y):
+            rows = rows.select(self.targets_)
+        return self.predict(panel, rows).values, rows.values

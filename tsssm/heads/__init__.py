@@ -5,7 +5,8 @@ from tsssm.heads.gaussian import Gaussian
 from tsssm.heads.label import Label
 from tsssm.heads.pooling import Pooling
 from tsssm.heads.quantile import Quantile
+from tsssm.heads.row_label import RowLabel
 from tsssm.heads.student_t import StudentT
 from tsssm.heads.value import Value
 
-__all__ = ["Gaussian", "Head", "Label", "Pooling", "Quantile", "StudentT", "Value"]
+__all__ = ["Gaussian", "Head", "Label", "Pooling", "Quantile", "RowLabel", "StudentT", "Value"]

@@ -116,6 +116,9 @@ def _refuse_estimator(est: Any, form: str) -> None:
         came = "this SSMClassifier averages its network with an SSMRidgeClassifier on features"
         do = "Fit it with features=False"
         raise ValueError(explain("an exported classifier must be a network alone", came, do))
+    if not getattr(est, "on_rows_", True):
+        came = "the targets of this SSMSequenceRegressor had rows of their own, or a lookahead"
+        raise ValueError(explain("an exported model must answer at the rows it reads", came, "Predict with tsssm"))
     stack = est.models_[0].layer
     for block in stack.blocks:
         refuse_layer(block.layer)

@@ -24,3 +24,7 @@ class Model(nn.Module, ABC):
     @abstractmethod
     def predict(self, batch: Batch) -> dict[str, Tensor]:
         """Named answers to what the batch asks."""
+
+    def predict_rows(self, batch: Batch, most: int) -> dict[str, Tensor]:
+        """`predict` row by row; models that can do so look at no more than `most` places of the batch at once."""
+        return self.predict(batch)
