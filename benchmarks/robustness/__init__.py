@@ -1,0 +1,1 @@
+"""What neural differential equations keep where values are missing: classification, forecasts."""
