@@ -8,13 +8,9 @@ Results are kept in a file, so that a run that was stopped goes on where it was;
 from __future__ import annotations
 
 import argparse
-import json
-import multiprocessing
-import os
 import time
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +22,7 @@ from benchmarks import archive
 from benchmarks.baselines import hydra, label_rows, minirocket, multirocket, nearest_neighbour
 from benchmarks.feature_tables import each_set, sections, with_results
 from benchmarks.report import made_with
+from benchmarks.resume import Record, Run, read
 from tsssm.data import Panel
 from tsssm.errors import explain
 
@@ -47,10 +44,7 @@ HEAVY = ("multirocket", "hydra")
 MOST_OF_HEAVY = 150_000
 # Features of many series fill the memory if all are computed at once.
 SERIES_AT_ONCE = 1000
-# A thread each: NumPy, numba and torch read these when they are imported.
-THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
-
-Key = tuple[str, float, int, str]
+KEY = ("set", "rate", "seed", "row")
 
 
 @dataclass(frozen=True)
@@ -63,9 +57,14 @@ class Cell:
     row: str
 
     @property
-    def key(self) -> Key:
+    def key(self) -> tuple:
         """What names the result in the file."""
         return self.path.stem, self.rate, self.seed, self.row
+
+    @property
+    def title(self) -> str:
+        """How the lines of progress call it."""
+        return f"{self.path.stem}, {self.rate:g} dropped, {ROWS[self.row]}"
 
 
 def make(row: str, train: Panel, seed: int) -> Any:
@@ -92,7 +91,7 @@ def plain(row: str, n: int, seed: int) -> Any:
     return model
 
 
-def measure(cell: Cell) -> dict[str, Any]:
+def measure(cell: Cell) -> Record:
     """Fit, judge; times are those of the processor, so that others on the machine matter little."""
     train, y, test, z = archive.problem(cell.path, cell.rate, cell.seed)
     model = make(cell.row, train, cell.seed)
@@ -101,7 +100,7 @@ def measure(cell: Cell) -> dict[str, Any]:
     fitted = time.process_time()
     parts = [model.predict(test[i : i + SERIES_AT_ONCE]) for i in range(0, len(test), SERIES_AT_ONCE)]
     done = time.process_time()
-    names = ("set", "rate", "seed", "row", "accuracy", "fit", "predict", "tsssm")
+    names = (*KEY, "accuracy", "fit", "predict", "tsssm")
     accuracy = float((np.concatenate(parts) == z).mean())
     return dict(zip(names, (*cell.key, accuracy, fitted - start, done - fitted, tsssm.__version__), strict=True))
 
@@ -114,41 +113,14 @@ def warm(rows: list[str]) -> None:
         make(row, panel, 0).fit(panel, y).predict(panel)
 
 
-def read(file: Path) -> dict[Key, dict[str, Any]]:
-    """Give the stored results; the last of several counts."""
-    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    found = [json.loads(line) for line in lines]
-    return {(each["set"], each["rate"], each["seed"], each["row"]): each for each in found}
+def summary(record: Record) -> str:
+    """What a line of progress says of a result."""
+    return f"{record['accuracy']:.3f}, {record['fit'] + record['predict']:.1f} s"
 
 
-def run(cells: list[Cell], rows: list[str], jobs: int) -> Iterator[tuple[Cell, dict[str, Any] | BaseException]]:
-    """Measure in processes of one thread each; give what comes, and the error of what fails, as it comes."""
-    os.environ.update(THREADS)
-    fresh = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=fresh, initializer=warm, initargs=(rows,)) as pool:
-        waiting = {pool.submit(measure, cell): cell for cell in cells}
-        for future in as_completed(waiting):
-            yield waiting[future], future.exception() or future.result()
-
-
-def fill(cells: list[Cell], rows: list[str], jobs: int, file: Path) -> None:
-    """Append the results of the cells to the file, saying how far it is."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    # Of each cell: its values, and what a fit costs at least.
-    work = {cell: archive.size(cell.path) + 20_000 for cell in cells}
-    start, done, total = time.monotonic(), 0, sum(work.values())
-    with file.open("a", encoding="utf-8") as out:
-        for count, (cell, result) in enumerate(run(cells, rows, jobs), start=1):
-            done += work[cell]
-            left = (time.monotonic() - start) * (total - done) / done / 60
-            if isinstance(result, BaseException):
-                what = f"failed, {type(result).__name__}: {result}"
-            else:
-                out.write(json.dumps(result) + "\n")
-                out.flush()
-                what = f"{result['accuracy']:.3f}, {result['fit'] + result['predict']:.1f} s"
-            name = f"{cell.path.stem}, {cell.rate:g} dropped, {ROWS[cell.row]}"
-            print(f"[{count}/{len(cells)}] {name}: {what}; about {left:.0f} min left", flush=True)
+def work(cell: Cell) -> float:
+    """Expected cost of a cell beside others: its values, and what a fit costs at least."""
+    return archive.size(cell.path) + 20_000
 
 
 def arguments() -> argparse.Namespace:
@@ -174,7 +146,7 @@ def arguments() -> argparse.Namespace:
 
 def plan(options: argparse.Namespace, rows: list[str]) -> list[Cell]:
     """Give the cells that are asked for and not stored, small sets first."""
-    stored, files = read(options.results), archive.find(options.data)
+    stored, files = read(options.results, KEY), archive.find(options.data)
     unknown = sorted(set(options.sets or ()) - set(files))
     if unknown:
         raise ValueError(
@@ -203,8 +175,10 @@ def main() -> None:
     options = arguments()
     if not options.table:
         rows = installed(options.rows)
-        fill(plan(options, rows), rows, options.jobs, options.results)
-    records = [each for each in read(options.results).values() if options.sets is None or each["set"] in options.sets]
+        run = Run(measure, lambda cell: cell.title, summary, partial(warm, rows))
+        run.fill({cell: work(cell) for cell in plan(options, rows)}, options.jobs, options.results)
+    stored = read(options.results, KEY).values()
+    records = [each for each in stored if options.sets is None or each["set"] in options.sets]
     names = with_results(records, {row: ROWS[row] for row in options.rows})
     print(sections(records, options.rates, names))
     if options.each:

@@ -2,7 +2,7 @@
 
 python -m benchmarks.robustness.mujoco --data FOLDER
 
-Results are kept in a file, so that a run that was stopped goes on where it was; `--table` prints what is there.
+Results are kept in a file, so that a run that was stopped goes on where it was; without `--data` they are printed.
 """
 
 from __future__ import annotations
