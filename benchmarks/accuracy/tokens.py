@@ -42,7 +42,7 @@ class Setting:
 
 
 COPYING = {
-    True: Setting(partial(selective_copying, noise=64, count=8, kinds=16), kinds=16, inputs=18, epochs=10),
+    True: Setting(partial(selective_copying, noise=64, count=8, kinds=16), kinds=16, inputs=18, epochs=30),
     False: Setting(partial(selective_copying, noise=4096, count=16, kinds=16), kinds=16, inputs=18, epochs=100),
 }
 HEADS = {
