@@ -2,8 +2,8 @@
 
 One drift network -a x + f(x, u), its features u held over each step, 100 steps of length 1/16, and gradients to the features,
 the network, the decay and the size of the noise. For the SDEs carry, weight and kick are those of Euler's step, so that all
-compute the same numbers; the layers' own, exponential ones cost the same. The geometric equation is that of log z. The ODE
-takes its exponential step against four stages of rk4, another scheme, and is compared with the plain loop. "Whole layer"
+compute the same numbers; the layers' own, exponential ones are other numbers for the same recursion. The geometric
+equation is that of log z. The ODE takes its exponential step against four stages of rk4, another scheme, and is compared with the plain loop. "Whole layer"
 does all the rest too: noise as a network of the clock, masks, carried states, readout.
 
 python -m benchmarks.driven
