@@ -69,16 +69,30 @@ def split(labels: np.ndarray, seed: int) -> Parts:
     return Parts(train, validation, test)
 
 
-def thinned(series: list[np.ndarray], longest: int) -> list[np.ndarray]:
-    """Keep every k-th row of all series, (c, l) each, k so small that none has more than `longest` rows.
+def merged(series: list[np.ndarray], longest: int) -> list[np.ndarray]:
+    """Give series, (c, l) each, whose rows are means of what is observed in k rows, none with more than `longest` rows.
 
     Examples
     --------
-    >>> [len(each[0]) for each in thinned([np.ones((1, 100)), np.ones((1, 40))], 50)]
+    >>> [len(each[0]) for each in merged([np.ones((1, 100)), np.ones((1, 40))], 50)]
     [50, 20]
     """
-    step = -(-max(values.shape[1] for values in series) // longest)
-    return [values[:, ::step] for values in series]
+    k = -(-max(values.shape[1] for values in series) // longest)
+    return [mean_of_rows(values, k) for values in series] if k > 1 else series
+
+
+def mean_of_rows(values: np.ndarray, k: int) -> np.ndarray:
+    """Means of what is observed in each k columns of (c, l), NaN where nothing is.
+
+    Examples
+    --------
+    >>> mean_of_rows(np.array([[1.0, 3.0, np.nan, 5.0, np.nan]]), 2)
+    array([[ 2.,  5., nan]])
+    """
+    padded = np.pad(values, ((0, 0), (0, -values.shape[1] % k)), constant_values=np.nan)
+    parts = padded.reshape(len(values), -1, k)
+    count = np.isfinite(parts).sum(-1)
+    return np.where(count > 0, np.nansum(parts, -1) / np.maximum(count, 1), np.nan)
 
 
 @lru_cache(maxsize=1)
@@ -86,8 +100,8 @@ def pooled(path: Path, rate: float, seed: int, longest: int) -> tuple[Panel, np.
     """Give all series of a set, with a share of the values of each channel dropped, and their labels."""
     halves = list(archive.load(path).values())
     series = [values for part, _ in halves for values in part]
-    kept = archive.drop(thinned(series, longest), rate, f"{path.stem} {rate:g} {seed} pooled")
-    return archive.as_rows(kept), np.concatenate([labels for _, labels in halves])
+    kept = archive.drop(series, rate, f"{path.stem} {rate:g} {seed} pooled")
+    return archive.as_rows(merged(kept, longest)), np.concatenate([labels for _, labels in halves])
 
 
 def problem(path: Path, rate: float, seed: int, longest: int) -> archive.Problem:

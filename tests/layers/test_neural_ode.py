@@ -66,7 +66,7 @@ def test_a_neural_ode_is_what_scipy_says():
             inputs = [torch.from_numpy(z), x[0, k], torch.tensor([np.log1p(s)])]
             for i, part in enumerate(drift.layers):
                 inputs = part(torch.cat(inputs) if i == 0 else torch.tanh(inputs))
-            return -a * z + inputs.detach().numpy()
+            return a * (inputs.detach().numpy() - z)
 
         z = solve_ivp(rate, (t, t + gaps[k]), z, rtol=1e-10, atol=1e-10).y[:, -1]
         t += gaps[k]

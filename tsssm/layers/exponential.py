@@ -25,7 +25,7 @@ class Affine(NamedTuple):
 
 
 class Exponential(Driven):
-    """Base of the kinds ``dx = (-a x + f(x, u, t)) dt + noise``, with a > 0 and f a network of tanh units, so bounded.
+    """Base of the kinds ``dx = a (f(x, u, t) - x) dt + noise``, with a > 0 and f a network of tanh units, so bounded.
 
     The features of a row act over the gap before it. Exponential steps are exact in the linear part, so no gap, however
     long, throws the state out.

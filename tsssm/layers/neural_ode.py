@@ -17,7 +17,7 @@ from tsssm.layers.exponential import Affine, Exponential, rates
 
 
 class Relaxation(SemilinearField, nn.Module):
-    """The field ``-a x + f(x, u, log(1 + t))``: what `NeuralODE` hands to a rule.
+    """The field ``a (f(x, u, log(1 + t)) - x)``: what `NeuralODE` hands to a rule.
 
     Parameters
     ----------
@@ -40,9 +40,9 @@ class Relaxation(SemilinearField, nn.Module):
         return Diagonal(-rates(self.log_decay))
 
     def remainder(self, t: Tensor, x: Tensor, u: Tensor | None) -> Tensor:
-        """f; see `SemilinearField`."""
+        """a f; see `SemilinearField`."""
         clock = t.to(x).log1p().unsqueeze(-1)
-        return self.drift(t, x, torch.cat([u, clock.expand(*u.shape[:-1], 1)], -1))
+        return rates(self.log_decay) * self.drift(t, x, torch.cat([u, clock.expand(*u.shape[:-1], 1)], -1))
 
     def diffusion(self, t: Tensor, x: Tensor, u: Tensor | None) -> Tensor:
         """None."""
@@ -50,7 +50,7 @@ class Relaxation(SemilinearField, nn.Module):
 
 
 class NeuralODE(Exponential):
-    """Neural ordinary differential equation, ``x' = -a x + f(x, u, t)``, with a > 0 and f a bounded network.
+    """Neural ordinary differential equation, ``x' = a (f(x, u, t) - x)``, with a > 0 and f a bounded network.
 
     Steps are exponential, where no rule is given: exact in the linear part, first order in the rest, stable at any gap.
 
@@ -77,7 +77,8 @@ class NeuralODE(Exponential):
 
     Notes
     -----
-    O(b l d_state width) for each call of f, row after row; compiled where no rule is given. |x| <= |x_1| + max |f| / a at all times.
+    O(b l d_state width) for each call of f, row after row; compiled where no rule is given. |x| <= |x_1| + max |f| at
+    all times.
 
     References
     ----------
@@ -114,7 +115,7 @@ class NeuralODE(Exponential):
 
     def affine(self, gap: Tensor, clock: Tensor, noise: Tensor | None) -> Affine:
         passed = self.decay * gap
-        return Affine(torch.exp(-passed), -torch.expm1(-passed) / self.decay, torch.zeros_like(passed))
+        return Affine(torch.exp(-passed), -torch.expm1(-passed), torch.zeros_like(passed))
 
     def run(self, terms: tuple[Tensor, ...], first: Tensor, steps: Steps, grid: Grid, x: Tensor) -> Tensor:
         if self.rule is None:

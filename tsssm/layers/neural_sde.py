@@ -13,10 +13,11 @@ from tsssm.layers.noise import Size, root
 
 
 class LangevinSDE(Exponential):
-    r"""Neural Langevin SDE, ``dx = (-a x + f(x, u)) dt + s(t) dW``: the noise does not depend on the state.
+    r"""Neural Langevin SDE, ``dx = a (f(x, u) - x) dt + s(t) dW``: the noise does not depend on the state.
 
-    f is a bounded network, so that the drift is dissipative, :math:`\langle x, -ax + f\rangle \le -a|x|^2 + c|x|`: the
-    equation has one invariant law and forgets its start exponentially fast.
+    f is a bounded network, so that the drift is dissipative, :math:`\langle x, a(f - x)\rangle \le -a|x|^2 + ac|x|`: the
+    equation has one invariant law and forgets its start exponentially fast. Slow states are slow means of f, no larger
+    than fast ones.
 
     Parameters
     ----------
@@ -77,7 +78,7 @@ class LangevinSDE(Exponential):
 
 
 class LinearNoiseSDE(Exponential):
-    """Neural SDE with linear noise, ``dx = (-a x + f(x, u, t)) dt + s(t) x dW``, with s^2 < 2 a and f a bounded network.
+    """Neural SDE with linear noise, ``dx = a (f(x, u, t) - x) dt + s(t) x dW``, with s^2 < 2 a and f bounded.
 
     The bound on s keeps the second moment of the linear part falling: mean-square stable by construction.
 
@@ -138,14 +139,14 @@ class LinearNoiseSDE(Exponential):
         a = self.decay
         s = self.share(clock) * (2 * a).sqrt()
         carry = torch.exp(-(a + s.square() / 2) * gap + s * root(gap) * noise)
-        return Affine(carry, -torch.expm1(-a * gap) / a, torch.zeros_like(carry))
+        return Affine(carry, -torch.expm1(-a * gap), torch.zeros_like(carry))
 
 
 class GeometricSDE(Exponential):
     """Neural geometric SDE, ``dz / z = g(z, u, t) dt + s(t) dW``: z keeps its sign whatever happens.
 
-    With g = f(z, u, t) - a log z + s^2/2 and f a bounded network, the state x = log z obeys ``dx = (-a x + f) dt + s dW``
-    and is never far from where f / a holds it.
+    With g = a (f(z, u, t) - log z) + s^2/2 and f a bounded network, the state x = log z obeys ``dx = a (f - x) dt + s dW``
+    and is never far from where f holds it.
 
     Parameters
     ----------
@@ -207,7 +208,7 @@ class GeometricSDE(Exponential):
 
 
 def settling(decay: Tensor, spread: Tensor, gap: Tensor, noise: Tensor) -> Affine:
-    """The exact step of ``dx = -a x dt + spread sqrt(2 a) dW``, whose settled deviation is `spread`."""
+    """The exact step of ``dx = a (f - x) dt + spread sqrt(2 a) dW`` with f held, whose settled deviation is `spread`."""
     passed = decay * gap
     grown = -torch.expm1(-2 * passed)
-    return Affine(torch.exp(-passed), -torch.expm1(-passed) / decay, spread * root(grown) * noise)
+    return Affine(torch.exp(-passed), -torch.expm1(-passed), spread * root(grown) * noise)
