@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,7 @@ from tsssm.datasets import load_cgm, load_ushcn
 from tsssm.demo.forecasts import split
 from tsssm.demo.guesses import Band, Guess, LastRidge, Mean, Seasonal, last_value
 from tsssm.demo.windows import backtest, thin
-from tsssm.estimators import SSMForecaster
+from tsssm.estimators import LatentSDEForecaster, SSMForecaster
 
 HOUR, DAY, YEAR = 3600.0, 86400.0, 365.2425 * 86400.0
 COVERAGE = 0.9
@@ -81,6 +82,18 @@ def score(truth: Panel, point: np.ndarray, low: np.ndarray, high: np.ndarray) ->
     return tuple(float(part) for part in parts)
 
 
+def networks(trial: Trial, seed: int, epochs: int | None, layers: list[str]) -> dict[str, Any]:
+    """Forecasters by the name of their row: one for each layer, and the latent SDE."""
+    targets = list(trial.targets)
+    out: dict[str, Any] = {
+        f'SSMForecaster(layer="{layer}")': SSMForecaster(
+            trial.horizon, target=targets, layer=layer, epochs=epochs, random_state=seed
+        )
+        for layer in layers
+    }
+    return out | {"LatentSDEForecaster": LatentSDEForecaster(trial.horizon, epochs=epochs, random_state=seed)}
+
+
 def run(trial: Trial, seed: int, epochs: int | None, layers: list[str]) -> dict[str, tuple[float, ...]]:
     """Scores of all rows in one run."""
     past, future = trial.judged
@@ -90,12 +103,11 @@ def run(trial: Trial, seed: int, epochs: int | None, layers: list[str]) -> dict[
         band = Band.fit(guess, *trial.known, COVERAGE)
         point, half = guess(plain, truth), band.half_width(plain, truth)
         out[name] = (*score(truth, point, point - half, point + half), 0.0)
-    for layer in layers:
-        model = SSMForecaster(trial.horizon, target=targets, layer=layer, epochs=epochs, random_state=seed)
+    for name, model in networks(trial, seed, epochs, layers).items():
         _, seconds = timed(lambda model=model: model.fit(trial.train))
         ends = model.predict_interval(past, truth, COVERAGE)
-        low, high = (ends.select([f"{name}[{end}]" for name in targets]).values for end in ("lower", "upper"))
-        out[f'SSMForecaster(layer="{layer}")'] = (*score(truth, model.predict(past, truth).values, low, high), seconds)
+        low, high = (ends.select([f"{target}[{end}]" for target in targets]).values for end in ("lower", "upper"))
+        out[name] = (*score(truth, model.predict(past, truth).select(targets).values, low, high), seconds)
     return out
 
 
@@ -107,7 +119,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.forecasting", description=__doc__)
     parser.add_argument("--seeds", type=int, default=3, help="draws of the data and fits (%(default)s)")
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS), help="data sets (%(default)s)")
-    parser.add_argument("--layers", nargs="+", default=["s5", "gru"], help="layers of the networks (%(default)s)")
+    parser.add_argument("--layers", nargs="*", default=["s5", "gru"], help="layers of the networks (%(default)s)")
     parser.add_argument("--epochs", type=int, help="of the networks; by default their own")
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -28,7 +28,7 @@ class Setting(NamedTuple):
 
 
 # "full" leaves the series and the training of the estimators as they are
-SETTINGS = {"small": Setting(100, 200, 3), "full": Setting(100_000, None, 5)}
+SETTINGS = {"small": Setting(100, 150, 3), "full": Setting(100_000, None, 5)}
 
 
 @dataclass(frozen=True)

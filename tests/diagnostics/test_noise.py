@@ -96,7 +96,7 @@ def test_a_forecasts_paths_go_on_beyond_what_is_shown():
 
 def test_paths_of_a_latent_sde_spread_as_its_guess():
     panel = ragged(8)
-    model = LatentSDEForecaster(2, d_state=2, width=8, epochs=1, random_state=0).fit(panel)
+    model = LatentSDEForecaster(2, d_state=2, width=8, epochs=1, folds=0, random_state=0).fit(panel)
     found = state_paths(model, panel, series=0, n=4000)
     shown = np.isfinite(panel[0].values).any(1)
     np.testing.assert_allclose(found.times, panel[0].times[shown], atol=1e-4)
@@ -113,6 +113,6 @@ def test_what_has_no_noise_is_refused_in_words():
     with pytest.raises(ValueError, match="stochastic layer.*SSMClassifier has none.*LangevinSDE"):
         state_paths(model, panel)
     empty = Panel.from_series([(np.array([0.0, 1.0]), np.full((2, 2), np.nan))])
-    latent = LatentSDEForecaster(2, d_state=2, width=8, epochs=1).fit(panel)
+    latent = LatentSDEForecaster(2, d_state=2, width=8, epochs=1, folds=0).fit(panel)
     with pytest.raises(ValueError, match="must show something"):
         state_paths(latent, empty)

@@ -115,7 +115,7 @@ def walks(n: int, l: int, seed: int) -> Panel:
 
 @pytest.fixture(scope="module")
 def fitted() -> LatentSDEForecaster:
-    return LatentSDEForecaster(4, d_state=2, epochs=60, batch_size=30, random_state=0).fit(walks(60, 50, 0))
+    return LatentSDEForecaster(4, d_state=2, epochs=60, batch_size=30, folds=0, random_state=0).fit(walks(60, 50, 0))
 
 
 def test_intervals_of_new_series_cover_what_they_say(fitted):
@@ -128,6 +128,31 @@ def test_intervals_of_new_series_cover_what_they_say(fitted):
     paths = fitted.sample_paths(past, future, n=200, random_state=0)
     low, high = np.quantile(paths, [0.05, 0.95], axis=0)
     assert abs(((low <= future.values) & (future.values <= high)).mean() - inside.mean()) < 0.03
+
+
+def test_series_left_out_widen_what_would_miss_new_series():
+    # a large model of eight short series is too sure of the others
+    train, test = walks(8, 14, 4), walks(150, 14, 5)
+    place, shares = np.arange(test.n_rows) % 14, {}
+    past, future = test.rows(place < 8), test.rows(place >= 8)
+    for folds in (0, 4):
+        model = LatentSDEForecaster(6, epochs=100, folds=folds, random_state=0).fit(train)
+        ends = model.predict_interval(past, future, 0.9).values
+        shares[folds] = ((ends[:, :1] <= future.values) & (future.values <= ends[:, 1:])).mean()
+    assert shares[0] < 0.86
+    assert shares[0] + 0.02 < shares[4] < 0.97
+
+
+def test_calibration_asks_each_series_left_out_and_none_where_there_are_too_few():
+    panel = walks(8, 20, 6)
+    few = LatentSDEForecaster(2, d_state=2, width=8, epochs=1, random_state=0).fit(panel[:7])
+    assert [len(truth) for truth in few.calibration_.truth] == [0]
+    # a horizon by id names series that the parts do not have
+    own = {id: panel[i].times[-1:] + 2.0 for i, id in enumerate(panel.ids.tolist())}
+    model = LatentSDEForecaster(own, d_state=2, width=8, epochs=1, random_state=0).fit(panel)
+    truth, lead = model.calibration_.truth[0], model.calibration_.lead[0]
+    assert len(truth) >= 8 * 8 and len(truth) == len(lead) == len(model.calibration_.quantiles[0])
+    assert (lead > 0).all() and np.isfinite(truth).all()
 
 
 def test_the_history_has_both_parts_of_the_loss(fitted):

@@ -15,7 +15,7 @@ from tsssm.plots import plot_paths
 
 @pytest.fixture(scope="module")
 def model() -> LatentSDEForecaster:
-    return LatentSDEForecaster(2, d_state=3, width=8, epochs=1, random_state=0).fit(ragged(8))
+    return LatentSDEForecaster(2, d_state=3, width=8, epochs=1, folds=0, random_state=0).fit(ragged(8))
 
 
 @pytest.fixture(autouse=True)

@@ -49,6 +49,15 @@ def select(panel: Panel, channels: list[str]) -> Panel:
     return panel.with_values(panel.values[:, columns], channels)
 
 
+def stretches(panel: Panel, begin: np.ndarray, end: np.ndarray, names: list[str], owners: list[int]) -> Panel:
+    """Give stretches of rows, which may overlap, as series of their own, with the statics of their owners."""
+    counts = end - begin
+    offsets = np.append(0, np.cumsum(counts)).astype(np.int64)
+    rows = np.arange(offsets[-1]) + np.repeat(begin - offsets[:-1], counts)
+    static = None if panel.static is None else panel.static.iloc[owners].set_axis(names)
+    return _trusted(panel, rows, offsets, np.array(names, dtype=object), static)
+
+
 def concat(panels: list[Panel]) -> Panel:
     """Put the series of several panels one after the other, on a clock that holds all their times."""
     if not panels:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from tsssm.data import Panel
+from tsssm.data.picking import stretches
 
 
 def thin(panel: Panel, share: float, random_state: int = 0) -> Panel:
@@ -63,21 +62,4 @@ def backtest(
         names += [f"{panel.ids[i]}/{number}" for number in range(kept.sum())]
         owners += [i] * int(kept.sum())
     edges = np.concatenate([np.empty((0, 3), np.int64), *bounds]).astype(np.int64)
-    return tuple(_stretches(panel, edges[:, k], edges[:, k + 1], names, owners) for k in (0, 1))
-
-
-def _stretches(panel: Panel, begin: np.ndarray, end: np.ndarray, names: list[str], owners: list[int]) -> Panel:
-    """Give stretches of rows, which may overlap, as series of their own."""
-    counts = end - begin
-    offsets = np.append(0, np.cumsum(counts)).astype(np.int64)
-    rows = np.arange(offsets[-1]) + np.repeat(begin - offsets[:-1], counts)
-    static = None if panel.static is None else panel.static.iloc[owners].set_axis(names)
-    return replace(
-        panel,
-        times=panel.times[rows],
-        values=panel.values[rows],
-        offsets=offsets,
-        ids=np.array(names, dtype=object),
-        static=static,
-        ticks=None if panel.ticks is None else panel.ticks[rows],
-    )
+    return tuple(stretches(panel, edges[:, k], edges[:, k + 1], names, owners) for k in (0, 1))

@@ -7,13 +7,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, Options
 from torch import Tensor
 
 from tsssm.data import Batch, Panel, Source
 from tsssm.errors import explain
+from tsssm.estimators.answers import check_coverage
+from tsssm.estimators.horizon import asked_times
+from tsssm.estimators.left_out import calibrated, since_shown
 from tsssm.estimators.model_forecaster import ModelForecaster
-from tsssm.estimators.queries import Query, tail
+from tsssm.estimators.queries import Query, observed_rows, tail, wide
+from tsssm.heads.rows import LEVELS
 from tsssm.models.latent_sde import LatentSDE
 
 # paths that quantiles are read from, the same ones for every series and call
@@ -38,21 +42,27 @@ class LatentSDEForecaster(ModelForecaster):
     lr : float, default 0.02
     batch_size : int, default 50
         Most pieces of series in one step.
+    folds : int, default 4
+        Parts of the training series that are left out in turn, each by a fit of its own, to see how far intervals must
+        be widened to hold on new series; none are with fewer than two series a part. 0 takes intervals as they are.
     random_state, verbose
         As in `SSMClassifier`.
 
     Attributes
     ----------
     model_ : LatentSDE
+    calibration_ : Calibration
+        What the fits to all but a part said of it.
     history_ : History
         Its `terms` are, for each number observed and by epoch, the divergence "kl" of what is thought of the states from
         what the equation says, and the "likelihood" of observations given the states; the loss is their difference.
 
     Notes
     -----
-    Trained by the evidence lower bound, which asks for the right noise; squared errors alone would remove it. Intervals
-    and quantiles are read from sample paths and not calibrated afterwards. A step of the equation is a gap between rows,
+    Trained by the evidence lower bound, which asks for the right noise; squared errors alone would remove it. Quantiles
+    are read from sample paths and not calibrated afterwards, intervals are. A step of the equation is a gap between rows,
     asked ones among them. Series have no scale of their own. See `tsssm.models.LatentSDE` for the model and its source.
+    With folds a fit takes 1 + `folds` times as long.
 
     Examples
     --------
@@ -73,6 +83,7 @@ class LatentSDEForecaster(ModelForecaster):
         "epochs": [Interval(Integral, 1, None, closed="left"), None],
         "lr": [Interval(Real, 0, None, closed="neither")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "folds": [Interval(Integral, 2, None, closed="left"), Options(Integral, {0})],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -87,6 +98,7 @@ class LatentSDEForecaster(ModelForecaster):
         epochs: int | None = None,
         lr: float = 0.02,
         batch_size: int = 50,
+        folds: int = 4,
         random_state: Any = None,
         verbose: int = 0,
     ):
@@ -97,8 +109,17 @@ class LatentSDEForecaster(ModelForecaster):
         self.epochs = epochs
         self.lr = lr
         self.batch_size = batch_size
+        self.folds = folds
         self.random_state = random_state
         self.verbose = verbose
+
+    def _learn_panel(self, panel: Panel, y: Any) -> None:
+        super()._learn_panel(panel, y)
+        panel = observed_rows(panel)
+        start = self._origins(panel)
+        asked = asked_times(self.horizon, panel, start)
+        lead = max(times[-1] - start.time[i] for i, times in enumerate(asked) if len(times))
+        self.calibration_ = calibrated(self, panel, lead)
 
     def _model(self, source: Source, panel: Panel) -> LatentSDE:
         return LatentSDE(len(panel.channels), self.d_state, self.width)
@@ -115,6 +136,18 @@ class LatentSDEForecaster(ModelForecaster):
 
     def _draw(self, batch: Batch, n: int, seed: int | None) -> Tensor:
         return self.model_.sample(batch, n, torch.Generator().manual_seed(seed or 0), alike=seed is None)
+
+    def predict_interval(self, X: Any = None, horizon: Any = None, coverage: float = 0.9) -> Panel:
+        """Intervals that hold what would be observed with a probability of `coverage`.
+
+        In channels "glucose[lower]" and "glucose[upper]". Cross-conformal: widened or narrowed until they cover that
+        share of what followed in the series left out, at such lead times.
+        """
+        coverage = check_coverage(coverage)
+        query = self._asked(X, horizon)
+        lead = np.repeat(since_shown(query)[:, None] / self.time_scale_, len(self.channels_), 1)
+        values = self.calibration_.interval(self._quantiles(query, np.array(LEVELS)), lead, coverage)
+        return wide(query, values, self.scaling_, self.channels_, ["lower", "upper"])
 
     def stream(self) -> None:
         """Refused: what is thought of the states comes from all rows at once.
