@@ -11,10 +11,11 @@ import argparse
 from pathlib import Path
 
 from benchmarks.accuracy.registry import TASKS
-from benchmarks.accuracy.store import Cell, fill, read
+from benchmarks.accuracy.store import KEY, Cell, measure, summary, warm
 from benchmarks.accuracy.tables import section
 from benchmarks.accuracy.task import LAYERS, Fit
 from benchmarks.report import made_with
+from benchmarks.resume import Run, read
 
 RESULTS = Path("benchmarks/results/accuracy.jsonl")
 
@@ -50,7 +51,7 @@ def rows_of(task: str, options: argparse.Namespace) -> list[str]:
 
 def plan(options: argparse.Namespace) -> list[Cell]:
     """Give the fits that are asked for and not stored."""
-    small, stored = options.setting == "small", read(options.results)
+    small, stored = options.setting == "small", read(options.results, KEY)
     cells = [
         Cell(task, Fit(row, seed, options.data or Path(), small))
         for task in options.tasks
@@ -65,11 +66,12 @@ def main() -> None:
     """Measure what is not stored, print."""
     options = arguments()
     if not options.table:
-        fill(plan(options), options.jobs, options.results)
+        run = Run(measure, lambda cell: cell.title, summary, warm)
+        run.fill(dict.fromkeys(plan(options), 1.0), options.jobs, options.results)
     for task in options.tasks:
         kept = [
             each
-            for each in read(options.results).values()
+            for each in read(options.results, KEY).values()
             if (each["task"], each["setting"]) == (task, options.setting)
         ]
         if kept:
