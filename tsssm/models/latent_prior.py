@@ -5,9 +5,31 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from tsssm.grid import Grid
+
+
+class Noise(NamedTuple):
+    """Standard normal numbers: of the starts (s, k), and of the rows (b, l, k)."""
+
+    start: Tensor
+    rows: Tensor
+
+    @classmethod
+    def like(cls, grid: Grid, k: int, dtype: torch.dtype) -> Noise:
+        """Fresh numbers for the series of a grid."""
+        series = int(grid.reset.sum())
+        device = grid.dt.device
+        start = torch.randn(series, k, dtype=dtype, device=device)
+        return cls(start, torch.randn(*grid.dt.shape, k, dtype=dtype, device=device))
+
+    @classmethod
+    def none(cls, grid: Grid, k: int, dtype: torch.dtype) -> Noise:
+        """Zeros: what is driven by them is a mean."""
+        start = torch.zeros(int(grid.reset.sum()), k, dtype=dtype, device=grid.dt.device)
+        return cls(start, torch.zeros(*grid.dt.shape, k, dtype=dtype, device=grid.dt.device))
 
 
 class Drawn(NamedTuple):
@@ -22,9 +44,13 @@ class LatentPrior(nn.Module, ABC):
     """The law of latent paths on a grid. Shapes: s series in b rows of l places, states of k numbers, g covariates."""
 
     @abstractmethod
-    def drawn(self, features: Tensor, grid: Grid, given: Tensor, mean: bool = False) -> Drawn:
-        """Paths given the features (b, l, d) of observations and covariates (s, g); their means where `mean`."""
+    def drawn(self, features: Tensor, grid: Grid, given: Tensor, noise: Noise | None = None) -> Drawn:
+        """Paths given the features (b, l, d) of observations and covariates (s, g), driven by `noise`; fresh if None."""
 
     @abstractmethod
     def between(self, z: Tensor, grid: Grid) -> Tensor:
         """Paths of `drawn` with their states at silent rows told from both sides, (b, l, k)."""
+
+    @abstractmethod
+    def sample(self, noise: Noise, grid: Grid, given: Tensor) -> Tensor:
+        """Paths (b, l, k) of the prior, driven by `noise`."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tsssm.dynamics import Dirac, evolve
 from tsssm.grid import Grid, held_gap, previous_active
 from tsssm.models.flow import Flow
-from tsssm.models.latent_prior import Drawn, LatentPrior
+from tsssm.models.latent_prior import Drawn, LatentPrior, Noise
 from tsssm.models.spectrum import Spectrum
 
 
@@ -79,13 +79,11 @@ class LinearPrior(LatentPrior):
         z, _ = evolve(self.spectrum.generator, Dirac(), grid.dt.to(shock.dtype), push, None, grid.reset, None, active)
         return _real(z)
 
-    def drawn(self, features: Tensor, grid: Grid, given: Tensor, mean: bool = False) -> Drawn:
+    def drawn(self, features: Tensor, grid: Grid, given: Tensor, noise: Noise | None = None) -> Drawn:
         guess = self.guess(features, grid, given)
-        if mean:
-            start, shock = guess.start, guess.shock
-        else:
-            start = guess.start + guess.log_start.exp() * torch.randn_like(guess.start)
-            shock = guess.shock + guess.log_shock.exp() * torch.randn_like(guess.shock)
+        noise = noise or Noise.like(grid, guess.start.shape[-1], guess.start.dtype)
+        start = guess.start + guess.log_start.exp() * noise.start
+        shock = guess.shock + guess.log_shock.exp() * noise.rows
         return Drawn(self.path(start, shock, grid), self.divergence(guess, start, grid, given))
 
     def divergence(self, guess: Guess, start: Tensor, grid: Grid, given: Tensor) -> Tensor:
@@ -105,7 +103,6 @@ class LinearPrior(LatentPrior):
         if not grid.silent:
             return z
         states, time = _complex(z), grid.dt.double().cumsum(1)
-        rows = torch.arange(z.shape[1], device=z.device).expand(time.shape)
         ends = grid.ends().flip(1)
         after = z.shape[1] - 1 - previous_active(ends, grid.active.flip(1)).flip(1)
         before, has_after = previous_active(grid.reset, grid.active), after < z.shape[1]
@@ -122,12 +119,10 @@ class LinearPrior(LatentPrior):
         earlier = torch.exp(self.spectrum.rates.conj() * until.unsqueeze(-1)) * at(after)
         silent, started = (~grid.active & has_after).unsqueeze(-1), (before >= 0).unsqueeze(-1)
         found = torch.where(silent & started, within, torch.where(silent & ~started, earlier, states))
-        del rows
         return _real(found)
 
-    def start(self, noise: Tensor, given: Tensor) -> Tensor:
-        """Starts (n, k) of standard normal noise (n, k)."""
-        return self.flow(noise, given)
+    def sample(self, noise: Noise, grid: Grid, given: Tensor) -> Tensor:
+        return self.path(self.flow(noise.start, given), noise.rows, grid)
 
 
 def begin_mask(grid: Grid) -> Tensor:

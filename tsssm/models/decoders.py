@@ -1,0 +1,105 @@
+"""Networks around latent paths: features of observations, and values of states."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from tsssm.data.batch import Batch
+from tsssm.grid import Grid, held_gap, previous_active
+from tsssm.layers import Bidirectional, Recipe, Stack
+
+
+class Encoder(nn.Module):
+    """Features (b, l, width) of observations: what layers tell from all rows of a series, and two rows as they are.
+
+    The row itself and the one before it stand beside the `d_model` outputs of the layers, so that values and their changes
+    reach the states without loss: a norm of many features passes no digits on.
+
+    Parameters
+    ----------
+    channels, given : int
+        Channels of a row, covariates of a series.
+    d_model, depth : int
+        Width and number of the layers.
+    layer : Recipe
+        Run in both directions; a layer that looks ahead by itself is run as it is.
+    """
+
+    def __init__(self, channels: int, given: int, d_model: int, depth: int, layer: Recipe):
+        super().__init__()
+        inputs = 2 * channels + 1
+        self.width = d_model + 2 * inputs
+        self.embed = nn.Linear(inputs + given, d_model)
+        self.run = both_ways(d_model, depth, layer)
+
+    def forward(self, batch: Batch) -> Tensor:
+        grid = batch.grid
+        gap = held_gap(grid.dt, grid.reset, grid.active).log1p().unsqueeze(-1).to(batch.values)
+        x = torch.cat([batch.values, batch.observed.to(gap), gap], -1)
+        told = self.run(self.embed(torch.cat([x, at_rows(batch.static, grid)], -1)), grid)[0]
+        index = previous_active(grid.reset, grid.active).unsqueeze(-1)
+        before = torch.where(index >= 0, x.gather(1, index.clamp_min(0).expand_as(x)), 0)
+        return torch.cat([told, x, before], -1)
+
+
+class Decoder(nn.Module, ABC):
+    """What turns states into values."""
+
+    @abstractmethod
+    def forward(self, z: Tensor, grid: Grid, given: Tensor) -> Tensor:
+        """Values (b, l, c) of states (b, l, k) on a grid and covariates (s, g) of its series."""
+
+
+class RecurrentDecoder(Decoder):
+    """Values told from whole paths, by layers run in both directions, and a linear map of the state beside them.
+
+    Values depend on which rows are asked. Parameters are those of `Encoder`, and `d_latent`, the size k of the states.
+    """
+
+    def __init__(self, d_latent: int, channels: int, given: int, d_model: int, depth: int, layer: Recipe):
+        super().__init__()
+        self.embed = nn.Linear(d_latent + given, d_model)
+        self.run = both_ways(d_model, depth, layer)
+        self.read = nn.Sequential(nn.Linear(d_model, d_model), nn.GELU(), nn.Linear(d_model, channels))
+        self.line = nn.Linear(d_latent + given, channels)
+
+    def forward(self, z: Tensor, grid: Grid, given: Tensor) -> Tensor:
+        # every row brings a state, also one that observed nothing
+        heard = Grid(grid.dt, grid.valid, grid.reset, grid.valid)
+        x = torch.cat([z, at_rows(given, grid)], -1)
+        return self.line(x) + self.read(self.run(self.embed(x), heard)[0])
+
+
+class PointwiseDecoder(Decoder):
+    """Values told from the state at their own row: what is asked elsewhere changes nothing.
+
+    Parameters
+    ----------
+    d_latent, channels, given : int
+    width : int
+        Size of the two hidden layers; a linear map runs beside them.
+    """
+
+    def __init__(self, d_latent: int, channels: int, given: int, width: int):
+        super().__init__()
+        inputs = d_latent + given
+        hidden = [nn.Linear(inputs, width), nn.GELU(), nn.Linear(width, width), nn.GELU()]
+        self.net, self.line = nn.Sequential(*hidden, nn.Linear(width, channels)), nn.Linear(inputs, channels)
+
+    def forward(self, z: Tensor, grid: Grid, given: Tensor) -> Tensor:
+        x = torch.cat([z, at_rows(given, grid)], -1)
+        return self.line(x) + self.net(x)
+
+
+def both_ways(d_model: int, depth: int, layer: Recipe) -> Stack:
+    """Layers of a recipe in both directions."""
+    causal = layer.build(d_model).causal
+    return Stack(d_model, Recipe(Bidirectional, layer=layer) if causal else layer, depth=depth, dropout=0.0)
+
+
+def at_rows(given: Tensor, grid: Grid) -> Tensor:
+    """Numbers of each series (s, g) at all its rows, (b, l, g)."""
+    return given[grid.segment().clamp_min(0)]
