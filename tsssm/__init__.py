@@ -15,10 +15,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tsssm import data, datasets, diagnostics, dynamics, estimators, heads, io, layers, models, plots, training
+    from tsssm import data, datasets, diagnostics, dynamics, estimators, heads, io, layers, metrics, models, plots, training
     from tsssm.data import Panel, as_panel
     from tsssm.estimators import (
         KalmanForecaster,
+        KoopmanVAE,
         LatentSDEForecaster,
         SSMClassifier,
         SSMFeatures,
@@ -37,6 +38,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "KalmanForecaster": "tsssm.estimators",
+    "KoopmanVAE": "tsssm.estimators",
     "LatentSDEForecaster": "tsssm.estimators",
     "Panel": "tsssm.data",
     "as_panel": "tsssm.data",
@@ -61,6 +63,7 @@ _SUBMODULES = (
     "heads",
     "io",
     "layers",
+    "metrics",
     "models",
     "plots",
     "training",
@@ -69,6 +72,7 @@ _SUBMODULES = (
 # A literal list, since type checkers and `from tsssm import *` read it; a test compares it with the table above.
 __all__ = [
     "KalmanForecaster",
+    "KoopmanVAE",
     "LatentSDEForecaster",
     "Panel",
     "Recipe",
@@ -92,6 +96,7 @@ __all__ = [
     "heads",
     "io",
     "layers",
+    "metrics",
     "models",
     "plots",
     "training",

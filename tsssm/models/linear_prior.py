@@ -70,14 +70,14 @@ class LinearPrior(LatentPrior):
         """
         begins = begin_mask(grid)
         gap = held_gap(grid.dt, grid.reset, grid.active).to(shock.dtype)
-        push = _complex(shock) * self.spectrum.noise_std(gap)
+        push = as_pairs(shock) * self.spectrum.noise_std(gap)
         series = grid.segment().clamp_min(0)
-        push = torch.where(begins.unsqueeze(-1), _complex(start)[series], push)
+        push = torch.where(begins.unsqueeze(-1), as_pairs(start)[series], push)
         shown = grid.active & grid.valid
         push = torch.where(shown.unsqueeze(-1), push, 0)
         active = None if not grid.silent else grid.active
         z, _ = evolve(self.spectrum.generator, Dirac(), grid.dt.to(shock.dtype), push, None, grid.reset, None, active)
-        return _real(z)
+        return as_reals(z)
 
     def drawn(self, features: Tensor, grid: Grid, given: Tensor, noise: Noise | None = None) -> Drawn:
         guess = self.guess(features, grid, given)
@@ -102,7 +102,7 @@ class LinearPrior(LatentPrior):
         """States (b, l, k) of `path` with those of silent rows within a series, or before it, as the prior bridges them."""
         if not grid.silent:
             return z
-        states, time = _complex(z), grid.dt.double().cumsum(1)
+        states, time = as_pairs(z), grid.dt.double().cumsum(1)
         ends = grid.ends().flip(1)
         after = z.shape[1] - 1 - previous_active(ends, grid.active.flip(1)).flip(1)
         before, has_after = previous_active(grid.reset, grid.active), after < z.shape[1]
@@ -119,7 +119,7 @@ class LinearPrior(LatentPrior):
         earlier = torch.exp(self.spectrum.rates.conj() * until.unsqueeze(-1)) * at(after)
         silent, started = (~grid.active & has_after).unsqueeze(-1), (before >= 0).unsqueeze(-1)
         found = torch.where(silent & started, within, torch.where(silent & ~started, earlier, states))
-        return _real(found)
+        return as_reals(found)
 
     def sample(self, noise: Noise, grid: Grid, given: Tensor) -> Tensor:
         return self.path(self.flow(noise.start, given), noise.rows, grid)
@@ -149,9 +149,11 @@ def _bounded(raw: Tensor) -> tuple[Tensor, Tensor]:
     return mean, log_spread.clamp(-9, 3)
 
 
-def _complex(x: Tensor) -> Tensor:
+def as_pairs(x: Tensor) -> Tensor:
+    """States (..., 2 m) as one complex number a mode, (..., m)."""
     return torch.view_as_complex(x.unflatten(-1, (-1, 2)).contiguous())
 
 
-def _real(z: Tensor) -> Tensor:
+def as_reals(z: Tensor) -> Tensor:
+    """One complex number a mode (..., m) as states (..., 2 m)."""
     return torch.view_as_real(z.resolve_conj()).flatten(-2)

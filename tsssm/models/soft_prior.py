@@ -23,10 +23,12 @@ class SoftPrior(LatentPrior):
     ----------
     d_latent : int
         Size k of the states.
-    d_model : int
-        Width of the features that observations are told by, and of the GRU.
+    features : int
+        Width of the features that observations are told by.
     given : int
         Covariates of each series.
+    d_model : int
+        Width of the GRU.
     weight : float, default 0.03
         Of the error of prediction, beside the divergence for each number observed.
     circle : int, default 0
@@ -44,11 +46,11 @@ class SoftPrior(LatentPrior):
     prediction, which is relative, entry by entry, instead of divided by the norm of the whole batch.
     """
 
-    def __init__(self, d_latent: int, d_model: int, given: int, weight: float = 0.03, circle: int = 0):
+    def __init__(self, d_latent: int, features: int, given: int, d_model: int, weight: float = 0.03, circle: int = 0):
         super().__init__()
         k = d_latent
         self.cell = nn.GRUCell(k + 1 + given, d_model)
-        self.law, self.posterior = nn.Linear(d_model, 2 * k), nn.Linear(d_model, 2 * k)
+        self.law, self.posterior = nn.Linear(d_model, 2 * k), nn.Linear(features, 2 * k)
         self.weight, self.circle = weight, circle
         self.register_buffer("operator", torch.eye(k))
 

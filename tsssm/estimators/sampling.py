@@ -1,0 +1,108 @@
+"""When a generator draws series, and what it draws there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from tsssm.data import Panel, Source
+from tsssm.data.clock import Clock
+from tsssm.data.marginals import Marginals
+from tsssm.data.tasks import ranges, show_all
+from tsssm.errors import explain
+from tsssm.estimators.base import by_length
+from tsssm.models.koopman_vae import LatentKoopman
+from tsssm.models.latent_prior import Noise
+from tsssm.models.linear_paths import LinearPaths
+from tsssm.models.linear_prior import LinearPrior, as_pairs, as_reals
+
+
+@dataclass(frozen=True, eq=False)
+class Template:
+    """Times of the training series, with the clock and names of their panel."""
+
+    times: np.ndarray
+    offsets: np.ndarray
+    clock: Clock
+    names: tuple[str, str]
+
+    @classmethod
+    def of(cls, panel: Panel) -> Template:
+        """Those of the series of a panel that have rows."""
+        lengths = panel.lengths[panel.lengths > 0]
+        return cls(panel.times, np.concatenate([[0], np.cumsum(lengths)]), panel.clock, panel.names)
+
+    def asked(self, n: int, times: Any, random: np.random.RandomState) -> Asked:
+        """Rows of n series: at the times given, or at those of training series drawn at random."""
+        if times is None:
+            pick = random.randint(len(self.offsets) - 1, size=n)
+            counts = np.diff(self.offsets)[pick]
+            rows = self.times[ranges(self.offsets[pick], counts)]
+            shared = bool((counts == counts[0]).all() and (rows.reshape(n, -1) == rows[: counts[0]]).all())
+            return Asked(rows, np.concatenate([[0], np.cumsum(counts)]), shared, self)
+        encoded = self._encoded(times)
+        return Asked(np.tile(encoded, n), np.arange(n + 1) * len(encoded), True, self)
+
+    def _encoded(self, times: Any) -> np.ndarray:
+        must = "`times` must be an increasing array of times as in training"
+        try:
+            encoded = np.atleast_1d(self.clock.encode(times)).astype(np.float64)
+        except (TypeError, ValueError) as error:
+            came = f"{type(times).__name__} came for {self.clock.kind} times: {error}"
+            raise ValueError(explain(must, came, "Convert them")) from error
+        if encoded.ndim != 1 or not len(encoded) or not np.isfinite(encoded).all() or (np.diff(encoded) <= 0).any():
+            raise ValueError(explain(must, f"{times!r} came", "Sort them, each once"))
+        return encoded
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """Rows of new series: times (rows,), offsets (n + 1,), and whether all series have the same times."""
+
+    times: np.ndarray
+    offsets: np.ndarray
+    shared: bool
+    template: Template
+
+    def panel(self, values: np.ndarray, channels: tuple[str, ...], static: pd.DataFrame | None = None) -> Panel:
+        """The new series with their values (rows, c)."""
+        ids, clock = np.arange(len(self.offsets) - 1), self.template.clock
+        return Panel(self.times, values, self.offsets, ids, channels, static, clock, None, self.template.names)
+
+
+def draw_values(model: LatentKoopman, asked: Asked, time_scale: float, given: np.ndarray, seed: int) -> np.ndarray:
+    """Normal scores (rows, c) of new series with covariates (n, g)."""
+    blank = asked.panel(np.zeros((len(asked.times), 1)), ("blank",))
+    source = Source(blank, Marginals.fit(blank), time_scale, given)
+    rng, k = np.random.default_rng(seed), model.d_latent
+    start = torch.from_numpy(rng.standard_normal((len(blank), k)))
+    paths = None
+    if asked.shared and isinstance(model.prior, LinearPrior):
+        paths = _shared_paths(model.prior, asked, time_scale, torch.from_numpy(given), start, seed)
+    out = np.empty((len(asked.times), len(model.variance)))
+    for series in by_length(source.lengths):
+        batch = source.batch(show_all(source, series)).to("cpu", torch.float64)
+        own = series[batch.order.numpy()]
+        with torch.no_grad():
+            if paths is None:
+                rows = torch.from_numpy(rng.standard_normal((*batch.grid.dt.shape, k)))
+                z = model.prior.sample(Noise(start[own], rows), batch.grid, torch.from_numpy(given)[own])
+            else:
+                z = paths[own]
+            values = model.decoder(z, batch.grid, torch.from_numpy(given)[own])
+        out[batch.rows.numpy()] = values.flatten(0, 1)[batch.place].numpy()
+    return out
+
+
+def _shared_paths(
+    prior: LinearPrior, asked: Asked, time_scale: float, given: torch.Tensor, start: torch.Tensor, seed: int
+) -> torch.Tensor:
+    """Latent paths (n, l, k) at times that all series share, which do not depend on what other times are asked."""
+    with torch.no_grad():
+        paths = LinearPaths(prior.spectrum, as_pairs(prior.flow(start, given)), seed)
+    first = asked.times[: asked.offsets[1]]
+    return as_reals(paths((first - first[0]) / time_scale))
