@@ -15,7 +15,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tsssm import data, datasets, diagnostics, dynamics, estimators, heads, io, layers, metrics, models, plots, training
+    from tsssm import (
+        data,
+        datasets,
+        diagnostics,
+        dynamics,
+        estimators,
+        heads,
+        io,
+        layers,
+        metrics,
+        models,
+        plots,
+        training,
+    )
     from tsssm.data import Panel, as_panel
     from tsssm.estimators import (
         KalmanForecaster,

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+import torch
+from sklearn.utils import check_random_state
+
 from tsssm.data import Panel
+from tsssm.data.tasks import show_all
+from tsssm.data.windows import Windows
 from tsssm.errors import explain
 from tsssm.estimators.horizon import span_of
 from tsssm.estimators.recipes import as_recipe
@@ -16,15 +22,44 @@ from tsssm.models.latent_prior import LatentPrior
 from tsssm.models.linear_prior import LinearPrior
 from tsssm.models.soft_prior import SoftPrior
 from tsssm.models.spectrum import Spectrum
+from tsssm.training import History, Training
+from tsssm.training.loop import bucketed
 
 if TYPE_CHECKING:
     from tsssm.estimators.koopman_vae import KoopmanVAE
 
+# rows of a batch
+ROWS = 20_000
+# about how many steps of the optimizer are taken where `epochs` is not given
+STEPS = 3000
 
-def latent_koopman(vae: KoopmanVAE, panel: Panel, given: int, longest: int) -> LatentKoopman:
-    """A fresh model for windows of at most `longest` rows of a panel, and `given` covariates of each series."""
-    channels, width = panel.shape[1], vae.d_model
-    layer = _layer(vae, panel, longest)
+
+def fit_koopman(vae: KoopmanVAE, panel: Panel, windows: Windows) -> tuple[LatentKoopman, History]:
+    """A model trained on windows of a panel."""
+    everything = (windows, np.arange(len(windows)))
+    seed = int(check_random_state(vae.random_state).randint(2**31 - 1))
+    batches = len(bucketed(windows.lengths, everything[1], vae.batch_size, ROWS, np.random.default_rng(0)))
+    training = Training(
+        epochs=vae.epochs or -(-STEPS // max(1, batches)),
+        lr=vae.lr,
+        batch_size=vae.batch_size,
+        batch_rows=ROWS,
+        weight_decay=0.0,
+        random_state=seed,
+        verbose=vae.verbose,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = latent_koopman(vae, panel, windows)
+        history = training.run(model, show_all, everything, (windows, everything[1][:0]))
+    # an answer must not depend on what else is in its batch
+    return model.double(), history
+
+
+def latent_koopman(vae: KoopmanVAE, panel: Panel, windows: Windows) -> LatentKoopman:
+    """A fresh model for windows of a panel."""
+    channels, width, given = panel.shape[1], vae.d_model, windows.source.static.shape[1]
+    layer = _layer(vae, panel, int(windows.lengths.max(initial=1)))
     encoder = Encoder(channels, given, width, vae.depth, layer)
     if vae.decoder == "recurrent":
         decoder = RecurrentDecoder(vae.d_latent, channels, given, width, vae.depth, layer)
@@ -57,4 +92,3 @@ def _prior(vae: KoopmanVAE, panel: Panel, width: int, given: int) -> LatentPrior
         raise ValueError(explain(must, f"{vae.periods!r} came", "Pass, say, ['24h'], or numbers for plain times"))
     held = [span / vae.time_scale_ for span in spans]
     return LinearPrior(Spectrum(vae.d_latent // 2, held, vae.conserved, vae.process_noise), width, given)
-

@@ -21,24 +21,18 @@ from tsssm.estimators.base import by_length, median_gap
 from tsssm.estimators.conditions import Conditions
 from tsssm.estimators.door import PanelEstimator
 from tsssm.estimators.horizon import asked_times, origins, times_asked
-from tsssm.estimators.koopman_networks import latent_koopman
+from tsssm.estimators.koopman_networks import fit_koopman
 from tsssm.estimators.modes import modes_of
-from tsssm.estimators.queries import Query, as_array, ask_rows, is_table, merged, observed_rows, tail
-from tsssm.estimators.recipes import as_recipe
-from tsssm.estimators.sampling import Template, draw_values
+from tsssm.estimators.queries import as_array, is_table, merged, observed_rows, tail
+from tsssm.estimators.recipes import LayeredMixin
+from tsssm.estimators.sampling import Template, completed, draw_values
 from tsssm.layers import Recipe
-from tsssm.training import Training
-from tsssm.training.loop import bucketed
 
-# rows of a batch
-ROWS = 20_000
-# about how many steps of the optimizer are taken where `epochs` is not given
-STEPS = 3000
 # draws behind a bound
 DRAWS = 8
 
 
-class KoopmanVAE(PanelEstimator):
+class KoopmanVAE(LayeredMixin, PanelEstimator):
     r"""Generate series: a variational autoencoder whose latent paths move linearly in continuous time.
 
     A series is the picture ``x_k = g(z)_k + noise`` of a latent path :math:`dz = K z\,dt + noise`. K is a matrix of real
@@ -174,6 +168,7 @@ class KoopmanVAE(PanelEstimator):
         self.verbose = verbose
 
     def _learn_panel(self, panel: Panel, y: Any) -> None:
+        # y is ignored: what a series is of comes as a static feature, so that it can be asked of samples
         self.conditions_ = Conditions.fit(panel)
         given = self.conditions_.numbers(panel)
         panel = observed_rows(panel)
@@ -181,29 +176,10 @@ class KoopmanVAE(PanelEstimator):
         self.template_ = Template.of(panel)
         source = Source(panel, self.marginals_, self.time_scale_, given)
         windows = tile_windows(source, self.context)
-        everything = (windows, np.arange(len(windows)))
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        batches = len(bucketed(windows.lengths, everything[1], self.batch_size, ROWS, np.random.default_rng(0)))
-        training = Training(
-            epochs=self.epochs or -(-STEPS // max(1, batches)),
-            lr=self.lr,
-            batch_size=self.batch_size,
-            batch_rows=ROWS,
-            weight_decay=0.0,
-            random_state=seed,
-            verbose=self.verbose,
-        )
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.model_ = latent_koopman(self, panel, given.shape[1], int(windows.lengths.max(initial=1)))
-            self.history_ = training.run(self.model_, show_all, everything, (windows, everything[1][:0]))
-        # an answer must not depend on what else is in its batch
-        self.model_.double()
+        self.model_, self.history_ = fit_koopman(self, panel, windows)
         self.modes_ = modes_of(self.model_, windows, self.time_scale_, panel.clock.unit)
 
-    def sample(
-        self, n: int = 1, times: Any = None, static: Any = None, random_state: Any = None
-    ) -> Panel:
+    def sample(self, n: int = 1, times: Any = None, static: Any = None, random_state: Any = None) -> Panel:
         """Draw series.
 
         Parameters
@@ -277,7 +253,7 @@ class KoopmanVAE(PanelEstimator):
         panel = self._fitted_panel(X)
         own = np.split(panel.times, panel.offsets[1:-1])
         query = merged(panel, own if times is None else times_asked(times, panel), 0.0)
-        out = self._completed(query, self.conditions_.numbers(panel))
+        out = completed(self, query, self.conditions_.numbers(panel))
         return as_array(out, np.asarray(X).ndim) if times is None and is_table(X) else out
 
     def forecast(self, X: Any, times: Any) -> Panel:
@@ -298,23 +274,8 @@ class KoopmanVAE(PanelEstimator):
         given, panel = self.conditions_.numbers(full), observed_rows(full)
         start = origins(panel, np.ones(panel.n_rows, bool), self.time_scale_)
         asked = asked_times(times, panel, start)
-        return self._completed(merged(tail(panel, start.time, self.context), asked, 1e-6 * self.time_scale_), given)
-
-    def _completed(self, query: Query, given: np.ndarray) -> Panel:
-        """The rows asked with their missing entries told."""
-        panel = query.panel
-        source = Source(panel, self.marginals_, self.time_scale_, given)
-        missing = np.isnan(panel.values)
-        values = np.asarray(panel.values, dtype=np.float64).copy()
-        ask = ask_rows(source, query.asked[:, None] & missing)
-        for series in by_length(source.lengths):
-            batch = source.batch(ask(series)).to("cpu", torch.float64)
-            mean = self.model_.predict(batch)["mean"].flatten(0, 1)[batch.place].numpy()
-            rows = batch.rows.numpy()
-            kept = rows < len(values)
-            told = self.marginals_.inverse(mean[kept])
-            values[rows[kept]] = np.where(missing[rows[kept]], told, values[rows[kept]])
-        return query.answer(values[query.asked], self.channels_)
+        query = merged(tail(panel, start.time, self.context), asked, 1e-6 * self.time_scale_)
+        return completed(self, query, given)
 
     def stream(self) -> NoReturn:
         """Refuse: what is thought of a latent path comes from all rows at once.
@@ -324,16 +285,8 @@ class KoopmanVAE(PanelEstimator):
         ValueError
             Always.
         """
-        must, came = "a stream needs a model that looks back only", "what a KoopmanVAE thinks of a path looks at all rows"
+        must, came = (
+            "a stream needs a model that looks back only",
+            "what a KoopmanVAE thinks of a path looks at all rows",
+        )
         raise ValueError(explain(must, came, "Call forecast with the rows so far"))
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Parameters of the estimator and, where `deep`, those of its layer as ``layer__d_state`` and so on."""
-        params = super().get_params(deep=False)
-        if deep and self.layer is not None:
-            try:
-                inner = as_recipe(self.layer).get_params()
-            except (TypeError, ValueError):
-                return params
-            params.update({f"layer__{name}": value for name, value in inner.items()})
-        return params

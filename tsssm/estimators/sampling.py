@@ -1,9 +1,9 @@
-"""When a generator draws series, and what it draws there."""
+"""When a generator draws series, what it draws there, and what it tells of series that are known in part."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,10 +15,14 @@ from tsssm.data.marginals import Marginals
 from tsssm.data.tasks import ranges, show_all
 from tsssm.errors import explain
 from tsssm.estimators.base import by_length
+from tsssm.estimators.queries import Query, ask_rows
 from tsssm.models.koopman_vae import LatentKoopman
 from tsssm.models.latent_prior import Noise
 from tsssm.models.linear_paths import LinearPaths
 from tsssm.models.linear_prior import LinearPrior, as_pairs, as_reals
+
+if TYPE_CHECKING:
+    from tsssm.estimators.koopman_vae import KoopmanVAE
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,3 +110,21 @@ def _shared_paths(
         paths = LinearPaths(prior.spectrum, as_pairs(prior.flow(start, given)), seed)
     first = asked.times[: asked.offsets[1]]
     return as_reals(paths((first - first[0]) / time_scale))
+
+
+def completed(vae: KoopmanVAE, query: Query, given: np.ndarray) -> Panel:
+    """The rows asked, with what is missing in them told by the picture of the mean latent path."""
+    panel = query.panel
+    source = Source(panel, vae.marginals_, vae.time_scale_, given)
+    missing = np.isnan(panel.values)
+    values = np.asarray(panel.values, dtype=np.float64).copy()
+    ask = ask_rows(source, query.asked[:, None] & missing)
+    for series in by_length(source.lengths):
+        batch = source.batch(ask(series)).to("cpu", torch.float64)
+        told = vae.model_.predict(batch)["mean"].flatten(0, 1)[batch.place].numpy()
+        rows = batch.rows.numpy()
+        # the row after the last is the blank one that stands for series without any
+        kept = rows < len(values)
+        rows, told = rows[kept], vae.marginals_.inverse(told[kept])
+        values[rows] = np.where(missing[rows], told, values[rows])
+    return query.answer(values[query.asked], vae.channels_)

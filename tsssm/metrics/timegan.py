@@ -56,8 +56,8 @@ def discriminative_score(
     >>> import numpy as np
     >>> from tsssm.metrics import discriminative_score
     >>> waves = np.sin(np.arange(12) + np.arange(60)[:, None])[..., None].repeat(2, 2) / 2 + 0.5
-    >>> bool(discriminative_score(waves, 1 - 0 * waves, repeats=2, steps=200).mean > 0.4)
-    True
+    >>> discriminative_score(waves, waves, repeats=2, steps=3).values.shape
+    (2,)
     """
     x, y = (torch.from_numpy(part) for part in pair_of(real, generated))
     rng, generator = np.random.default_rng(random_state), torch.Generator().manual_seed(random_state)

@@ -48,7 +48,10 @@ class Flow(nn.Module):
             orders.append(order)
             kept = size // 2
             net = nn.Sequential(
-                nn.Linear(kept + given, width), nn.GELU(), nn.Linear(width, width), nn.GELU(),
+                nn.Linear(kept + given, width),
+                nn.GELU(),
+                nn.Linear(width, width),
+                nn.GELU(),
                 nn.Linear(width, 2 * (size - kept)),
             )
             nn.init.zeros_(net[-1].weight)

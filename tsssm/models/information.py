@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import torch
 from torch import Tensor, nn
 
@@ -112,5 +111,3 @@ def gaussian_information(K: Tensor, C: Tensor, noise: Tensor, steps: int = 1) ->
         power = K @ power
     inside = torch.eye(len(K), dtype=K.dtype) + torch.linalg.solve(M, power @ C @ power.mT)
     return 0.5 * torch.linalg.slogdet(inside).logabsdet
-
-

@@ -119,7 +119,9 @@ class LatentKoopman(Model):
     def predict(self, batch: Batch) -> dict[str, Tensor]:
         """The picture of the mean path, "mean" (b, l, c), also at silent rows; "z" is the path (b, l, k)."""
         features = self.encoder(batch)
-        drawn = self.prior.drawn(features, batch.grid, batch.static, Noise.none(batch.grid, self.d_latent, features.dtype))
+        drawn = self.prior.drawn(
+            features, batch.grid, batch.static, Noise.none(batch.grid, self.d_latent, features.dtype)
+        )
         z = self.prior.between(drawn.z, batch.grid)
         return {"mean": self.decoder(z, batch.grid, batch.static), "z": z}
 
