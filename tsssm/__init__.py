@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tsssm.data import Panel, as_panel
     from tsssm.estimators import (
         KalmanForecaster,
+        KoopmanForecaster,
         KoopmanVAE,
         LatentSDEForecaster,
         SSMClassifier,
@@ -51,6 +52,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "KalmanForecaster": "tsssm.estimators",
+    "KoopmanForecaster": "tsssm.estimators",
     "KoopmanVAE": "tsssm.estimators",
     "LatentSDEForecaster": "tsssm.estimators",
     "Panel": "tsssm.data",
@@ -85,6 +87,7 @@ _SUBMODULES = (
 # A literal list, since type checkers and `from tsssm import *` read it; a test compares it with the table above.
 __all__ = [
     "KalmanForecaster",
+    "KoopmanForecaster",
     "KoopmanVAE",
     "LatentSDEForecaster",
     "Panel",

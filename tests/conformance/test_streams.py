@@ -12,7 +12,7 @@ from tsssm.estimators import PanelEstimator
 
 KINDS = finals(PanelEstimator, "tsssm.estimators")
 # an imputer completes from both sides, and what thinks of latent paths does so of all states at once
-LOOK_AHEAD = {"SSMImputer", "LatentSDEForecaster", "KoopmanVAE"}
+LOOK_AHEAD = {"SSMImputer", "LatentSDEForecaster", "KoopmanForecaster", "KoopmanVAE"}
 BY_ROWS = {"SSMSequenceClassifier", "SSMSequenceRegressor"}
 
 

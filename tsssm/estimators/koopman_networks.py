@@ -26,6 +26,7 @@ from tsssm.training import History, Training
 from tsssm.training.loop import bucketed
 
 if TYPE_CHECKING:
+    from tsssm.estimators.koopman_forecaster import KoopmanForecaster
     from tsssm.estimators.koopman_vae import KoopmanVAE
 
 # rows of a batch
@@ -72,23 +73,32 @@ def latent_koopman(vae: KoopmanVAE, panel: Panel, windows: Windows) -> LatentKoo
 
 def _layer(vae: KoopmanVAE, panel: Panel, longest: int) -> Recipe:
     if vae.layer is None:
-        # windows are short: states slower than they are would stand still
-        return Recipe(S5, d_state=32, blocks=1, timescale=(1 / max(longest, 8), 0.5))
+        return window_layer(longest)
     return as_recipe(vae.layer).timed(lambda span: span_of(span, panel) / vae.time_scale_)
 
 
+def window_layer(longest: int) -> Recipe:
+    """S5 for windows of at most `longest` rows: states slower than they are would stand still."""
+    return Recipe(S5, d_state=32, blocks=1, timescale=(1 / max(longest, 8), 0.5))
+
+
 def _prior(vae: KoopmanVAE, panel: Panel, width: int, given: int) -> LatentPrior:
-    if vae.prior == "soft":
-        if vae.periods:
-            came = f"periods={vae.periods!r} came with prior='soft'"
-            raise ValueError(explain("only the linear prior holds periods", came, "Take prior='linear'"))
-        return SoftPrior(vae.d_latent, width, given, vae.d_model, circle=vae.conserved)
-    if vae.d_latent % 2:
-        came = f"d_latent={vae.d_latent} came"
+    if vae.prior == "linear":
+        return LinearPrior(spectrum_of(vae, panel, vae.process_noise), width, given)
+    if vae.periods:
+        came = f"periods={vae.periods!r} came with prior='soft'"
+        raise ValueError(explain("only the linear prior holds periods", came, "Take prior='linear'"))
+    return SoftPrior(vae.d_latent, width, given, vae.d_model, circle=vae.conserved)
+
+
+def spectrum_of(estimator: KoopmanVAE | KoopmanForecaster, panel: Panel, noise: bool) -> Spectrum:
+    """The modes that `d_latent`, `periods` and `conserved` of an estimator ask for."""
+    if estimator.d_latent % 2:
+        came = f"d_latent={estimator.d_latent} came"
         raise ValueError(explain("`d_latent` must be even, two for each mode", came, "Choose, say, 16"))
-    spans = [span_of(period, panel) for period in vae.periods or ()]
+    spans = [span_of(period, panel) for period in estimator.periods or ()]
     if not all(span > 0 for span in spans):
         must = "`periods` must be positive durations"
-        raise ValueError(explain(must, f"{vae.periods!r} came", "Pass, say, ['24h'], or numbers for plain times"))
-    held = [span / vae.time_scale_ for span in spans]
-    return LinearPrior(Spectrum(vae.d_latent // 2, held, vae.conserved, vae.process_noise), width, given)
+        raise ValueError(explain(must, f"{estimator.periods!r} came", "Pass, say, ['24h'], or numbers for plain times"))
+    held = [span / estimator.time_scale_ for span in spans]
+    return Spectrum(estimator.d_latent // 2, held, estimator.conserved, noise)

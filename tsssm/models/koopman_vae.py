@@ -70,7 +70,11 @@ class LatentKoopman(Model):
 
     def loss(self, batch: Batch) -> Tensor:
         drawn = self.prior.drawn(self.encoder(batch), batch.grid, batch.static)
-        likelihood = self._fit(drawn.z, batch, batch.observed, batch.values)
+        decoded = self.decoder(drawn.z, batch.grid, batch.static)
+        error = (batch.values - decoded).square() * batch.observed
+        if self.training:
+            self._follow(error.detach(), batch.observed)
+        likelihood = self._fit(error, batch.observed)
         count = batch.observed.sum().clamp_min(1)
         kl = drawn.kl.sum() / count
         parts = {"kl": kl, "likelihood": likelihood}
@@ -79,7 +83,7 @@ class LatentKoopman(Model):
             parts["prediction"] = drawn.penalty
             loss = loss + drawn.penalty
         if batch.wanted is not None:
-            parts["forecast"] = self._fit(drawn.z, batch, batch.wanted, batch.target)
+            parts["forecast"] = self._fit((batch.target - decoded).square() * batch.wanted, batch.wanted)
             loss = loss - parts["forecast"]
         if self.regularizer is not None:
             terms = self.regularizer(drawn.z, batch.grid)
@@ -88,17 +92,18 @@ class LatentKoopman(Model):
         self.terms = {name: part.detach() for name, part in parts.items()}
         return loss
 
-    def _fit(self, z: Tensor, batch: Batch, counted: Tensor, truth: Tensor) -> Tensor:
-        """Mean log likelihood of the entries `counted`, in training with the best spread for these."""
-        error = (truth - self.decoder(z, batch.grid, batch.static)).square() * counted
-        seen = counted.sum((0, 1))
-        total = seen.sum().clamp_min(1)
+    def _fit(self, error: Tensor, counted: Tensor) -> Tensor:
+        """Mean log likelihood of entries with these squared errors, in training with the best spread for them."""
+        total = counted.sum().clamp_min(1)
         if not self.training:
             return self._log_normal(error, counted).sum() / total
-        with torch.no_grad():
-            own = error.sum((0, 1)) / seen.clamp_min(1) + FLOOR**2
-            self.variance.lerp_(torch.where(seen > 0, own, self.variance), 0.02)
         return -0.5 * ((error.sum() / total + FLOOR**2).log() + 1 + math.log(2 * math.pi))
+
+    def _follow(self, error: Tensor, counted: Tensor) -> None:
+        """Take the squared errors of a batch into the running variance of each channel."""
+        seen = counted.sum((0, 1))
+        own = error.sum((0, 1)) / seen.clamp_min(1) + FLOOR**2
+        self.variance.lerp_(torch.where(seen > 0, own, self.variance), 0.02)
 
     def _log_normal(self, error: Tensor, counted: Tensor) -> Tensor:
         return -0.5 * (error / self.variance + self.variance.log() + math.log(2 * math.pi)) * counted

@@ -86,6 +86,17 @@ class LinearPrior(LatentPrior):
         shock = guess.shock + guess.log_shock.exp() * noise.rows
         return Drawn(self.path(start, shock, grid), self.divergence(guess, start, grid, given))
 
+    def future(self, features: Tensor, grid: Grid, given: Tensor, noise: Noise) -> Tensor:
+        """Paths (b, l, k) given observations, whose silent rows, behind what a series shows, are drawn as the prior goes on."""
+        guess = self.guess(features, grid, given)
+        shown = begin_mask(grid).flatten()
+        known = torch.zeros(len(given), dtype=torch.bool, device=shown.device)
+        known[grid.segment().flatten()[shown]] = True
+        start = guess.start + guess.log_start.exp() * noise.start
+        start = torch.where(known.unsqueeze(-1), start, self.flow(noise.start, given))
+        shock = torch.where(grid.active.unsqueeze(-1), guess.shock + guess.log_shock.exp() * noise.rows, noise.rows)
+        return self.path(start, shock, Grid(grid.dt, grid.valid, grid.reset, grid.valid))
+
     def divergence(self, guess: Guess, start: Tensor, grid: Grid, given: Tensor) -> Tensor:
         """KL of the guess from the prior for each series (s,), with the draw `start` of the starts."""
         own = -guess.log_start - 0.5 * ((start - guess.start) * torch.exp(-guess.log_start)).square()
