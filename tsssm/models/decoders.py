@@ -13,10 +13,10 @@ from tsssm.layers import Bidirectional, Recipe, Stack
 
 
 class Encoder(nn.Module):
-    """Features (b, l, width) of observations: what layers tell from all rows of a series, and two rows as they are.
+    """Features (b, l, width) of observations, told from all rows of a series.
 
-    The row itself and the one before it stand beside the `d_model` outputs of the layers, so that values and their changes
-    reach the states without loss: a norm of many features passes no digits on.
+    Beside those of a network stand linear ones: the outputs of a layer, the row itself and the one before it. Values, their
+    changes and whole curves reach the states so without loss, where a network that normalises its features keeps few digits.
 
     Parameters
     ----------
@@ -31,18 +31,20 @@ class Encoder(nn.Module):
     def __init__(self, channels: int, given: int, d_model: int, depth: int, layer: Recipe):
         super().__init__()
         inputs = 2 * channels + 1
-        self.width = d_model + 2 * inputs
+        self.width = 2 * d_model + 2 * inputs
         self.embed = nn.Linear(inputs + given, d_model)
-        self.run = both_ways(d_model, depth, layer)
+        self.first = both_ways(layer, d_model).build(d_model)
+        self.deep = Stack(d_model, both_ways(layer, d_model), depth=depth - 1, dropout=0.0)
+        self.mix = nn.Sequential(nn.Linear(d_model, 2 * d_model), nn.GELU(), nn.Linear(2 * d_model, d_model))
 
     def forward(self, batch: Batch) -> Tensor:
         grid = batch.grid
         gap = held_gap(grid.dt, grid.reset, grid.active).log1p().unsqueeze(-1).to(batch.values)
         x = torch.cat([batch.values, batch.observed.to(gap), gap], -1)
-        told = self.run(self.embed(torch.cat([x, at_rows(batch.static, grid)], -1)), grid)[0]
+        line = self.first(self.embed(torch.cat([x, at_rows(batch.static, grid)], -1)), grid)[0]
         index = previous_active(grid.reset, grid.active).unsqueeze(-1)
         before = torch.where(index >= 0, x.gather(1, index.clamp_min(0).expand_as(x)), 0)
-        return torch.cat([told, x, before], -1)
+        return torch.cat([line, self.mix(self.deep(line, grid)[0]), x, before], -1)
 
 
 class Decoder(nn.Module, ABC):
@@ -62,7 +64,7 @@ class RecurrentDecoder(Decoder):
     def __init__(self, d_latent: int, channels: int, given: int, d_model: int, depth: int, layer: Recipe):
         super().__init__()
         self.embed = nn.Linear(d_latent + given, d_model)
-        self.run = both_ways(d_model, depth, layer)
+        self.run = Stack(d_model, both_ways(layer, d_model), depth=depth, dropout=0.0)
         self.read = nn.Sequential(nn.Linear(d_model, d_model), nn.GELU(), nn.Linear(d_model, channels))
         self.line = nn.Linear(d_latent + given, channels)
 
@@ -94,10 +96,9 @@ class PointwiseDecoder(Decoder):
         return self.line(x) + self.net(x)
 
 
-def both_ways(d_model: int, depth: int, layer: Recipe) -> Stack:
-    """Layers of a recipe in both directions."""
-    causal = layer.build(d_model).causal
-    return Stack(d_model, Recipe(Bidirectional, layer=layer) if causal else layer, depth=depth, dropout=0.0)
+def both_ways(layer: Recipe, d_model: int) -> Recipe:
+    """A layer run in both directions; one that looks ahead by itself as it is."""
+    return Recipe(Bidirectional, layer=layer) if layer.build(d_model).causal else layer
 
 
 def at_rows(given: Tensor, grid: Grid) -> Tensor:

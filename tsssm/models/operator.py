@@ -32,7 +32,7 @@ def fit_operator(past: Tensor, future: Tensor, ridge: float = RIDGE) -> Tensor:
     """
     gram = past.mT @ past
     eye = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-    shrink = ridge * gram.diagonal().mean().clamp_min(torch.finfo(gram.dtype).tiny)
+    shrink = (ridge * gram.diagonal().mean()).clamp_min(1e-30)
     return torch.linalg.solve(gram + shrink * eye, past.mT @ future)
 
 

@@ -60,7 +60,8 @@ class Spectrum(nn.Module):
         self.register_buffer("free", (torch.arange(pairs) >= held).float())
         self.log_decay = nn.Parameter(math.log(0.003) + share * math.log(1 / 0.003))
         self.frequency = nn.Parameter((2 * math.pi / period)[len(periods) :])
-        self.log_spread = nn.Parameter(torch.zeros(pairs))
+        # little noise to begin with: what the start can say must not be learned as shocks, row by row
+        self.log_spread = nn.Parameter(torch.full((pairs,), -3.0))
 
     @property
     def decay(self) -> Tensor:
