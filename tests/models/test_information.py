@@ -26,7 +26,9 @@ def normal(*shape: int) -> Tensor:
 
 def test_entropy_is_that_of_the_spectrum():
     shares = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
-    assert float(von_neumann_entropy(torch.diag(7 * shares))) == pytest.approx(float(-(shares * shares.log()).sum()), 1e-6)
+    assert float(von_neumann_entropy(torch.diag(7 * shares))) == pytest.approx(
+        float(-(shares * shares.log()).sum()), 1e-6
+    )
     assert float(von_neumann_entropy(torch.eye(5, dtype=torch.float64))) == pytest.approx(math.log(5), rel=1e-6)
     line = normal(4, 1)
     assert float(von_neumann_entropy(line @ line.mT)) < 1e-5
@@ -77,7 +79,9 @@ def test_information_of_a_gaussian_step_is_that_of_its_correlation():
     rng = np.random.default_rng(0)
     x, e = rng.normal(size=(2, 200_000, 2))
     y = x @ (0.6 * turn.numpy()).T + 0.8 * e
-    ratio = -0.5 * (np.square(y - x @ (0.6 * turn.numpy()).T) / 0.64).sum(1) - 2 * math.log(0.8) + 0.5 * np.square(y).sum(1)
+    ratio = (
+        -0.5 * (np.square(y - x @ (0.6 * turn.numpy()).T) / 0.64).sum(1) - 2 * math.log(0.8) + 0.5 * np.square(y).sum(1)
+    )
     assert float(gaussian_information(0.6 * turn, eye, 0.64 * eye)) == pytest.approx(ratio.mean(), rel=0.02)
 
 

@@ -15,7 +15,7 @@ from tests.conformance.kinds import packed, some_series
 from tsssm.dynamics import Diagonal, process_noise
 from tsssm.grid import Grid
 from tsssm.models.flow import Flow
-from tsssm.models.latent_prior import Noise
+from tsssm.models.latent_prior import Known, Noise
 from tsssm.models.linear_paths import LinearPaths
 from tsssm.models.linear_prior import LinearPrior, as_pairs, begin_mask, first_rows
 from tsssm.models.spectrum import Spectrum
@@ -41,6 +41,10 @@ def dense(found: Spectrum) -> np.ndarray:
 
 def normal(*shape: int) -> Tensor:
     return torch.randn(*shape, dtype=torch.float64)
+
+
+def nothing(series: int) -> Known:
+    return Known(torch.zeros(series), torch.zeros(series, 0))
 
 
 def test_held_modes_are_exact():
@@ -140,8 +144,8 @@ def test_rows_before_the_first_observation_are_told_backwards():
 def test_divergence_is_that_of_torch_distributions():
     grid = packed([[*some_series([4, 3])]])
     prior, features = LinearPrior(spectrum(2), 5, 0).double(), normal(1, 7, 5)
-    none = normal(2, 0)
-    guess = prior.guess(features, grid, none)
+    none = nothing(2)
+    guess = prior.guess(features, grid, none.given)
     noise = Noise.like(grid, 4, torch.float64)
     start = guess.start + guess.log_start.exp() * noise.start
     found = prior.divergence(guess, start, grid, none)
@@ -177,7 +181,9 @@ def test_sample_paths_without_noise_satisfy_the_recurrence():
     times = np.sort(np.random.default_rng(0).uniform(0, 30, 12))
     z = LinearPaths(found, as_pairs(normal(4, 6)), seed=0)(times)
     gaps = torch.from_numpy(np.diff(times))
-    torch.testing.assert_close(z[:, 1:], found.generator.exp(gaps).eigenvalues.detach() * z[:, :-1], rtol=1e-7, atol=1e-8)
+    torch.testing.assert_close(
+        z[:, 1:], found.generator.exp(gaps).eigenvalues.detach() * z[:, :-1], rtol=1e-7, atol=1e-8
+    )
 
 
 def test_sample_paths_have_the_covariance_of_the_process():
@@ -205,7 +211,10 @@ class Path(nn.Module):
 
 
 def test_gradients():
-    grid, path = packed([some_series([4, 2]), some_series([3])]), Path(LinearPrior(spectrum(3, conserved=1), 4, 0).double())
+    grid, path = (
+        packed([some_series([4, 2]), some_series([3])]),
+        Path(LinearPrior(spectrum(3, conserved=1), 4, 0).double()),
+    )
     names = [name for name, _ in path.prior.spectrum.named_parameters()]
 
     def run(start: Tensor, shock: Tensor, *values: Tensor) -> Tensor:

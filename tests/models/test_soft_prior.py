@@ -11,13 +11,17 @@ from scipy.linalg import lstsq
 from torch import Tensor
 
 from tests.conformance.kinds import packed, some_series
-from tsssm.models.latent_prior import Noise
+from tsssm.models.latent_prior import Known, Noise
 from tsssm.models.operator import fit_operator, generator_of, prediction_error, unit_circle_error
 from tsssm.models.soft_prior import SoftPrior, _law
 
 
 def normal(*shape: int) -> Tensor:
     return torch.randn(*shape, dtype=torch.float64)
+
+
+def nothing(series: int) -> Known:
+    return Known(torch.zeros(series), torch.zeros(series, 0))
 
 
 def rotation(angle: float, size: float = 1.0) -> Tensor:
@@ -61,14 +65,14 @@ def test_the_unit_circle_draws_eigenvalues_and_repeated_ones_have_a_gradient():
     turned = torch.block_diag(rotation(0.7), rotation(0.2))
     assert float(unit_circle_error(turned)) == pytest.approx(0, abs=1e-20)
     A = torch.block_diag(rotation(0.7, 0.8), rotation(0.2, 0.5)).requires_grad_()
-    assert float(unit_circle_error(A)) == pytest.approx((2 * 0.2**2 + 2 * 0.5**2) / 4)
-    assert float(unit_circle_error(A, 2)) == pytest.approx(0.2**2)
+    assert unit_circle_error(A).item() == pytest.approx((2 * 0.2**2 + 2 * 0.5**2) / 4)
+    assert unit_circle_error(A, 2).item() == pytest.approx(0.2**2)
     unit_circle_error(A).backward()
     after = torch.linalg.eigvals(A.detach() - 0.1 * A.grad).abs().sort().values
     assert (after > torch.tensor([0.5, 0.5, 0.8, 0.8])).all()
     same = (0.5 * torch.eye(3, dtype=torch.float64)).requires_grad_()
     unit_circle_error(same).backward()
-    assert torch.isfinite(same.grad).all() and float(same.grad[0, 0]) < 0
+    assert torch.isfinite(same.grad).all() and same.grad[0, 0].item() < 0
 
 
 def test_rates_are_the_logarithm_of_the_map():
@@ -82,9 +86,9 @@ def test_divergence_is_that_of_torch_distributions():
     grid = packed([some_series([4, 3])])
     prior = SoftPrior(2, 5, 0, 6).double().eval()
     features, noise = normal(1, 7, 5), Noise.like(grid, 2, torch.float64)
-    drawn = prior.drawn(features, grid, normal(2, 0), noise)
+    drawn = prior.drawn(features, grid, nothing(2), noise)
     center, log_spread = _law(prior.posterior(features))
-    _, own, own_log = prior.run(noise.rows, grid, normal(2, 0))
+    _, own, own_log = prior.run(noise.rows, grid, nothing(2))
     normals = torch.distributions.Normal
     each = torch.distributions.kl_divergence(normals(center, log_spread.exp()), normals(own, own_log.exp())).sum(-1)
     torch.testing.assert_close(drawn.kl, torch.stack([each[0, :4].sum(), each[0, 4:].sum()]))
@@ -95,8 +99,8 @@ def test_series_do_not_see_each_other_and_silent_rows_leave_no_trace():
     torch.manual_seed(0)
     prior, noise = SoftPrior(2, 5, 0, 6).double(), normal(1, 5, 2)
     gaps = [(1.0, True), (0.4, False), (0.6, True)]
-    both = prior.run(noise, packed([[gaps, [(1.0, True), (0.5, True)]]]), normal(2, 0))[0]
-    alone = prior.run(noise[:, [0, 2]], packed([[[(1.0, True), (1.0, True)]]]), normal(1, 0))[0]
-    second = prior.run(noise[:, 3:], packed([[[(1.0, True), (0.5, True)]]]), normal(1, 0))[0]
+    both = prior.run(noise, packed([[gaps, [(1.0, True), (0.5, True)]]]), nothing(2))[0]
+    alone = prior.run(noise[:, [0, 2]], packed([[[(1.0, True), (1.0, True)]]]), nothing(1))[0]
+    second = prior.run(noise[:, 3:], packed([[[(1.0, True), (0.5, True)]]]), nothing(1))[0]
     torch.testing.assert_close(both[:, [0, 2]], alone)
     torch.testing.assert_close(both[:, 3:], second)

@@ -75,3 +75,17 @@ class Conditions:
             if unknown:
                 must = f"{column.name!r} must be one of {', '.join(map(repr, column.categories))}"
                 raise ValueError(explain(must, f"{unknown[0]!r} came", "Only what was in training can be drawn"))
+
+
+def lateness(panel: Panel, time_scale: float) -> np.ndarray:
+    """Time (n,), in time scales, from the first row of each series to the first that shows something; 0 where none does."""
+    shown = np.isfinite(panel.values).any(1)
+    first = np.flatnonzero(shown)
+    late = np.zeros(len(panel))
+    if len(first):
+        # the first shown row at or behind the beginning of a series, if it still is one of it
+        place = np.minimum(np.searchsorted(first, panel.offsets[:-1]), len(first) - 1)
+        inside = (first[place] >= panel.offsets[:-1]) & (first[place] < panel.offsets[1:])
+        begin = panel.times[np.minimum(panel.offsets[:-1], len(panel.times) - 1)]
+        late = np.where(inside, (panel.times[first[place]] - begin) / time_scale, 0.0)
+    return late

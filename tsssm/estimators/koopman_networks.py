@@ -58,8 +58,8 @@ def fit_koopman(vae: KoopmanVAE, panel: Panel, windows: Windows) -> tuple[Latent
 
 
 def latent_koopman(vae: KoopmanVAE, panel: Panel, windows: Windows) -> LatentKoopman:
-    """A fresh model for windows of a panel."""
-    channels, width, given = panel.shape[1], vae.d_model, windows.source.static.shape[1]
+    """A fresh model for windows of a panel, whose first static number is how late a series is seen."""
+    channels, width, given = panel.shape[1], vae.d_model, windows.source.static.shape[1] - 1
     layer = _layer(vae, panel, int(windows.lengths.max(initial=1)))
     encoder = Encoder(channels, given, width, vae.depth, layer)
     if vae.decoder == "recurrent":

@@ -18,7 +18,7 @@ from tsssm.data.tasks import show_all
 from tsssm.data.windows import tile_windows
 from tsssm.errors import explain
 from tsssm.estimators.base import by_length, median_gap
-from tsssm.estimators.conditions import Conditions
+from tsssm.estimators.conditions import Conditions, lateness
 from tsssm.estimators.door import PanelEstimator
 from tsssm.estimators.horizon import asked_times, origins, times_asked
 from tsssm.estimators.koopman_networks import fit_koopman
@@ -92,7 +92,8 @@ class KoopmanVAE(LayeredMixin, PanelEstimator):
     Notes
     -----
     A step of the optimizer costs O(b l d_model (d_model + d_latent)), without a loop over rows for the linear prior. Missing
-    entries and rows need no care. Static features of the panel, classes among them, condition everything. A new sample begins as the training series begin. What is generated stays in about the
+    entries and rows need no care. Static features of the panel, classes among them, condition everything. A new sample begins as the training
+    series begin: at their first rows, observed or not. What is generated stays in about the
     range of each training channel, and ties, such as hours without rain, come back as ties.
 
     References
@@ -170,14 +171,19 @@ class KoopmanVAE(LayeredMixin, PanelEstimator):
     def _learn_panel(self, panel: Panel, y: Any) -> None:
         # y is ignored: what a series is of comes as a static feature, so that it can be asked of samples
         self.conditions_ = Conditions.fit(panel)
-        given = self.conditions_.numbers(panel)
-        panel = observed_rows(panel)
         self.time_scale_, self.marginals_ = median_gap(panel), Marginals.fit(panel)
-        self.template_ = Template.of(panel)
+        self.template_, given = Template.of(panel), self._given(panel)
+        panel = observed_rows(panel)
         source = Source(panel, self.marginals_, self.time_scale_, given)
         windows = tile_windows(source, self.context)
         self.model_, self.history_ = fit_koopman(self, panel, windows)
         self.modes_ = modes_of(self.model_, windows, self.time_scale_, panel.clock.unit)
+
+    def _given(self, panel: Panel) -> np.ndarray:
+        """What is known of each series (n, 1 + g): how late it is seen, and its static features as numbers."""
+        late = lateness(panel, self.time_scale_)
+        # a piece of a longer series begins wherever it was cut
+        return np.c_[np.where(panel.lengths <= self.context, late, 0.0), self.conditions_.numbers(panel)]
 
     def sample(self, n: int = 1, times: Any = None, static: Any = None, random_state: Any = None) -> Panel:
         """Draw series.
@@ -215,7 +221,7 @@ class KoopmanVAE(LayeredMixin, PanelEstimator):
         seed = int(random.randint(2**31 - 1))
         given, frame = self.conditions_.drawn(n, static, random)
         asked = self.template_.asked(n, times, random)
-        values = draw_values(self.model_, asked, self.time_scale_, given, seed)
+        values = draw_values(self.model_, asked, self.time_scale_, np.c_[np.zeros(n), given], seed)
         return asked.panel(self.marginals_.inverse(values), self.channels_, frame)
 
     def score_samples(self, X: Any) -> np.ndarray:
@@ -224,7 +230,7 @@ class KoopmanVAE(LayeredMixin, PanelEstimator):
         Series longer than `context` are taken whole.
         """
         panel = self._fitted_panel(X)
-        given = self.conditions_.numbers(panel)
+        given = self._given(panel)
         source = Source(panel, self.marginals_, self.time_scale_, given)
         out = np.zeros(len(panel))
         for series in by_length(source.lengths):
@@ -253,7 +259,7 @@ class KoopmanVAE(LayeredMixin, PanelEstimator):
         panel = self._fitted_panel(X)
         own = np.split(panel.times, panel.offsets[1:-1])
         query = merged(panel, own if times is None else times_asked(times, panel), 0.0)
-        out = completed(self, query, self.conditions_.numbers(panel))
+        out = completed(self, query, self._given(panel))
         return as_array(out, np.asarray(X).ndim) if times is None and is_table(X) else out
 
     def forecast(self, X: Any, times: Any) -> Panel:
@@ -271,7 +277,7 @@ class KoopmanVAE(LayeredMixin, PanelEstimator):
             The rows asked.
         """
         full = self._fitted_panel(X)
-        given, panel = self.conditions_.numbers(full), observed_rows(full)
+        given, panel = self._given(full), observed_rows(full)
         start = origins(panel, np.ones(panel.n_rows, bool), self.time_scale_)
         asked = asked_times(times, panel, start)
         query = merged(tail(panel, start.time, self.context), asked, 1e-6 * self.time_scale_)

@@ -13,6 +13,7 @@ from tsssm.data.tasks import show_all
 from tsssm.data.windows import Windows
 from tsssm.estimators.base import by_length
 from tsssm.models.koopman_vae import LatentKoopman
+from tsssm.models.latent_prior import Known
 from tsssm.models.linear_prior import LinearPrior
 from tsssm.models.operator import generator_of
 
@@ -79,7 +80,7 @@ def _energies(model: LatentKoopman, windows: Windows, basis: Tensor, groups: lis
     lost, total = np.zeros(len(groups)), 0.0
     for part in by_length(lengths[some]):
         batch = windows.batch(show_all(windows, some[part])).to("cpu", torch.float64)
-        found = model.predict(batch)
+        found, known = model.predict(batch), Known.of(batch.static)
         z, valid = found["z"], batch.grid.valid
         whole = found["mean"][valid]
         total += float((whole - whole.mean(0)).square().sum())
@@ -88,6 +89,6 @@ def _energies(model: LatentKoopman, windows: Windows, basis: Tensor, groups: lis
         back = torch.linalg.pinv(basis)
         for j, group in enumerate(groups):
             without = z - (coordinates[..., group] @ back[group]).real
-            decoded = model.decoder(without, batch.grid, batch.static)[valid]
+            decoded = model.decoder(without, batch.grid, known.given)[valid]
             lost[j] += float((decoded - whole).square().sum())
     return lost / max(total, np.finfo(float).tiny)

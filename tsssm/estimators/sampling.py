@@ -17,7 +17,7 @@ from tsssm.errors import explain
 from tsssm.estimators.base import by_length
 from tsssm.estimators.queries import Query, ask_rows
 from tsssm.models.koopman_vae import LatentKoopman
-from tsssm.models.latent_prior import Noise
+from tsssm.models.latent_prior import Known, Noise
 from tsssm.models.linear_paths import LinearPaths
 from tsssm.models.linear_prior import LinearPrior, as_pairs, as_reals
 
@@ -83,10 +83,11 @@ def draw_values(model: LatentKoopman, asked: Asked, time_scale: float, given: np
     blank = asked.panel(np.zeros((len(asked.times), 1)), ("blank",))
     source = Source(blank, Marginals.fit(blank), time_scale, given)
     rng, k = np.random.default_rng(seed), model.d_latent
+    known = Known.of(torch.from_numpy(given))
     start = torch.from_numpy(rng.standard_normal((len(blank), k)))
     paths = None
     if asked.shared and isinstance(model.prior, LinearPrior):
-        paths = _shared_paths(model.prior, asked, time_scale, torch.from_numpy(given), start, seed)
+        paths = _shared_paths(model.prior, asked, time_scale, known.given, start, seed)
     out = np.empty((len(asked.times), len(model.variance)))
     for series in by_length(source.lengths):
         batch = source.batch(show_all(source, series)).to("cpu", torch.float64)
@@ -94,10 +95,10 @@ def draw_values(model: LatentKoopman, asked: Asked, time_scale: float, given: np
         with torch.no_grad():
             if paths is None:
                 rows = torch.from_numpy(rng.standard_normal((*batch.grid.dt.shape, k)))
-                z = model.prior.sample(Noise(start[own], rows), batch.grid, torch.from_numpy(given)[own])
+                z = model.prior.sample(Noise(start[own], rows), batch.grid, Known.of(batch.static))
             else:
                 z = paths[own]
-            values = model.decoder(z, batch.grid, torch.from_numpy(given)[own])
+            values = model.decoder(z, batch.grid, known.given[own])
         out[batch.rows.numpy()] = values.flatten(0, 1)[batch.place].numpy()
     return out
 

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from tsssm.data.batch import Batch
-from tsssm.grid import Grid, held_gap, previous_active
+from tsssm.grid import Grid, previous_active
 from tsssm.layers import Bidirectional, Recipe, Stack
+from tsssm.models.latent_prior import Known
+from tsssm.models.linear_prior import gaps_of
 
 
 class Encoder(nn.Module):
@@ -37,11 +39,11 @@ class Encoder(nn.Module):
         self.deep = Stack(d_model, both_ways(layer, d_model), depth=depth - 1, dropout=0.0)
         self.mix = nn.Sequential(nn.Linear(d_model, 2 * d_model), nn.GELU(), nn.Linear(2 * d_model, d_model))
 
-    def forward(self, batch: Batch) -> Tensor:
+    def forward(self, batch: Batch, known: Known) -> Tensor:
         grid = batch.grid
-        gap = held_gap(grid.dt, grid.reset, grid.active).log1p().unsqueeze(-1).to(batch.values)
+        gap = gaps_of(grid, known.late).log1p().unsqueeze(-1).to(batch.values)
         x = torch.cat([batch.values, batch.observed.to(gap), gap], -1)
-        line = self.first(self.embed(torch.cat([x, at_rows(batch.static, grid)], -1)), grid)[0]
+        line = self.first(self.embed(torch.cat([x, at_rows(known.given, grid)], -1)), grid)[0]
         index = previous_active(grid.reset, grid.active).unsqueeze(-1)
         before = torch.where(index >= 0, x.gather(1, index.clamp_min(0).expand_as(x)), 0)
         return torch.cat([line, self.mix(self.deep(line, grid)[0]), x, before], -1)

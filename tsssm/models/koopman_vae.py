@@ -13,7 +13,7 @@ from tsssm.grid import Grid
 from tsssm.models.base import Model
 from tsssm.models.decoders import Decoder, Encoder
 from tsssm.models.information import InformationRegularizer
-from tsssm.models.latent_prior import LatentPrior, Noise
+from tsssm.models.latent_prior import Known, LatentPrior, Noise
 from tsssm.models.linear_prior import by_series
 
 # standard deviations are at least this, in scaled units: the likelihood of exact values would have no bound
@@ -69,8 +69,9 @@ class LatentKoopman(Model):
         self.register_buffer("variance", torch.ones(channels))
 
     def loss(self, batch: Batch) -> Tensor:
-        drawn = self.prior.drawn(self.encoder(batch), batch.grid, batch.static)
-        decoded = self.decoder(drawn.z, batch.grid, batch.static)
+        known = Known.of(batch.static)
+        drawn = self.prior.drawn(self.encoder(batch, known), batch.grid, known)
+        decoded = self.decoder(drawn.z, batch.grid, known.given)
         error = (batch.values - decoded).square() * batch.observed
         if self.training:
             self._follow(error.detach(), batch.observed)
@@ -111,11 +112,12 @@ class LatentKoopman(Model):
     @torch.no_grad()
     def bound(self, batch: Batch, draws: int) -> Tensor:
         """Evidence lower bound of each series (s,), in nats of scaled values, over `draws` that are the same for all series."""
-        features, bounds = self.encoder(batch), 0.0
+        known, bounds = Known.of(batch.static), 0.0
+        features = self.encoder(batch, known)
         for draw in range(draws):
             noise = alike(batch.grid, self.d_latent, draw, features)
-            drawn = self.prior.drawn(features, batch.grid, batch.static, noise)
-            error = (batch.values - self.decoder(drawn.z, batch.grid, batch.static)).square()
+            drawn = self.prior.drawn(features, batch.grid, known, noise)
+            error = (batch.values - self.decoder(drawn.z, batch.grid, known.given)).square()
             fit = by_series(self._log_normal(error, batch.observed).sum(-1), batch.grid, len(drawn.kl))
             bounds = bounds + (fit - drawn.kl) / draws
         return bounds
@@ -123,12 +125,11 @@ class LatentKoopman(Model):
     @torch.no_grad()
     def predict(self, batch: Batch) -> dict[str, Tensor]:
         """The picture of the mean path, "mean" (b, l, c), also at silent rows; "z" is the path (b, l, k)."""
-        features = self.encoder(batch)
-        drawn = self.prior.drawn(
-            features, batch.grid, batch.static, Noise.none(batch.grid, self.d_latent, features.dtype)
-        )
+        known = Known.of(batch.static)
+        features = self.encoder(batch, known)
+        drawn = self.prior.drawn(features, batch.grid, known, Noise.none(batch.grid, self.d_latent, features.dtype))
         z = self.prior.between(drawn.z, batch.grid)
-        return {"mean": self.decoder(z, batch.grid, batch.static), "z": z}
+        return {"mean": self.decoder(z, batch.grid, known.given), "z": z}
 
 
 def alike(grid: Grid, k: int, seed: int, like: Tensor) -> Noise:

@@ -32,6 +32,18 @@ class Noise(NamedTuple):
         return cls(start, torch.zeros(*grid.dt.shape, k, dtype=dtype, device=grid.dt.device))
 
 
+class Known(NamedTuple):
+    """What is known of series beside their rows: time (s,) from their beginning to the first row, covariates (s, g)."""
+
+    late: Tensor
+    given: Tensor
+
+    @classmethod
+    def of(cls, static: Tensor) -> Known:
+        """Read the numbers that come with series: the time first, if there are any."""
+        return cls(static[:, 0], static[:, 1:]) if static.shape[1] else cls(static.new_zeros(len(static)), static)
+
+
 class Drawn(NamedTuple):
     """Paths (b, l, k) drawn given observations, the divergence of their law from the prior (s,), and more of the loss."""
 
@@ -44,13 +56,13 @@ class LatentPrior(nn.Module, ABC):
     """The law of latent paths on a grid. Shapes: s series in b rows of l places, states of k numbers, g covariates."""
 
     @abstractmethod
-    def drawn(self, features: Tensor, grid: Grid, given: Tensor, noise: Noise | None = None) -> Drawn:
-        """Paths given the features (b, l, d) of observations and covariates (s, g), driven by `noise`; fresh if None."""
+    def drawn(self, features: Tensor, grid: Grid, known: Known, noise: Noise | None = None) -> Drawn:
+        """Paths given the features (b, l, d) of observations, driven by `noise`; fresh if None."""
 
     @abstractmethod
     def between(self, z: Tensor, grid: Grid) -> Tensor:
         """Paths of `drawn` with their states at silent rows told from both sides, (b, l, k)."""
 
     @abstractmethod
-    def sample(self, noise: Noise, grid: Grid, given: Tensor) -> Tensor:
+    def sample(self, noise: Noise, grid: Grid, known: Known) -> Tensor:
         """Paths (b, l, k) of the prior, driven by `noise`."""

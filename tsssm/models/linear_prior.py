@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tsssm.dynamics import Dirac, evolve
 from tsssm.grid import Grid, held_gap, previous_active
 from tsssm.models.flow import Flow
-from tsssm.models.latent_prior import Drawn, LatentPrior, Noise
+from tsssm.models.latent_prior import Drawn, Known, LatentPrior, Noise
 from tsssm.models.spectrum import Spectrum
 
 
@@ -63,50 +63,55 @@ class LinearPrior(LatentPrior):
         shock = self.to_shock(features)
         return Guess(*_bounded(start), *_bounded(shock))
 
-    def path(self, start: Tensor, shock: Tensor, grid: Grid) -> Tensor:
-        """States (b, l, k) that start as (s, k), one for each series, and are moved by shocks (b, l, k) in spreads of noise.
+    def path(self, start: Tensor, shock: Tensor, grid: Grid, late: Tensor | None = None) -> Tensor:
+        """States (b, l, k) moved by shocks (b, l, k), in spreads of noise, from starts (s, k), one for each series.
 
-        Silent rows after the last active one go on without noise; for those within see `between`.
+        A series starts `late` (s,) before its first active row, at that row if not given. Silent rows after the last active
+        one go on without noise; for those within see `between`.
         """
-        begins = begin_mask(grid)
-        gap = held_gap(grid.dt, grid.reset, grid.active).to(shock.dtype)
-        push = as_pairs(shock) * self.spectrum.noise_std(gap)
-        series = grid.segment().clamp_min(0)
-        push = torch.where(begins.unsqueeze(-1), as_pairs(start)[series], push)
+        begins, series = begin_mask(grid), grid.segment().clamp_min(0)
+        late = shock.new_zeros(len(start)) if late is None else late.to(shock)
+        first = as_pairs(start)
+        if bool(late.any()):
+            first = self.spectrum.generator.exp(late).eigenvalues * first
+        push = as_pairs(shock) * self.spectrum.noise_std(gaps_of(grid, late).to(shock))
+        push = torch.where(
+            begins.unsqueeze(-1), first[series] + torch.where(late[series].unsqueeze(-1) > 0, push, 0), push
+        )
         shown = grid.active & grid.valid
         push = torch.where(shown.unsqueeze(-1), push, 0)
-        active = None if not grid.silent else grid.active
+        active = grid.active if grid.silent else None
         z, _ = evolve(self.spectrum.generator, Dirac(), grid.dt.to(shock.dtype), push, None, grid.reset, None, active)
         return as_reals(z)
 
-    def drawn(self, features: Tensor, grid: Grid, given: Tensor, noise: Noise | None = None) -> Drawn:
-        guess = self.guess(features, grid, given)
+    def drawn(self, features: Tensor, grid: Grid, known: Known, noise: Noise | None = None) -> Drawn:
+        guess = self.guess(features, grid, known.given)
         noise = noise or Noise.like(grid, guess.start.shape[-1], guess.start.dtype)
         start = guess.start + guess.log_start.exp() * noise.start
         shock = guess.shock + guess.log_shock.exp() * noise.rows
-        return Drawn(self.path(start, shock, grid), self.divergence(guess, start, grid, given))
+        return Drawn(self.path(start, shock, grid, known.late), self.divergence(guess, start, grid, known))
 
-    def future(self, features: Tensor, grid: Grid, given: Tensor, noise: Noise) -> Tensor:
+    def future(self, features: Tensor, grid: Grid, known: Known, noise: Noise) -> Tensor:
         """Paths (b, l, k) given observations, whose silent rows, behind what a series shows, are drawn as the prior goes on."""
-        guess = self.guess(features, grid, given)
-        shown = begin_mask(grid).flatten()
-        known = torch.zeros(len(given), dtype=torch.bool, device=shown.device)
-        known[grid.segment().flatten()[shown]] = True
+        guess = self.guess(features, grid, known.given)
+        seen = torch.zeros(len(known.given), dtype=torch.bool, device=grid.dt.device)
+        seen[grid.segment()[begin_mask(grid)]] = True
         start = guess.start + guess.log_start.exp() * noise.start
-        start = torch.where(known.unsqueeze(-1), start, self.flow(noise.start, given))
+        start = torch.where(seen.unsqueeze(-1), start, self.flow(noise.start, known.given))
         shock = torch.where(grid.active.unsqueeze(-1), guess.shock + guess.log_shock.exp() * noise.rows, noise.rows)
-        return self.path(start, shock, Grid(grid.dt, grid.valid, grid.reset, grid.valid))
+        return self.path(start, shock, Grid(grid.dt, grid.valid, grid.reset, grid.valid), known.late)
 
-    def divergence(self, guess: Guess, start: Tensor, grid: Grid, given: Tensor) -> Tensor:
+    def divergence(self, guess: Guess, start: Tensor, grid: Grid, known: Known) -> Tensor:
         """KL of the guess from the prior for each series (s,), with the draw `start` of the starts."""
         own = -guess.log_start - 0.5 * ((start - guess.start) * torch.exp(-guess.log_start)).square()
-        at_start = (own - 0.5 * math.log(2 * math.pi)).sum(-1) - self.flow.log_prob(start, given)
+        at_start = (own - 0.5 * math.log(2 * math.pi)).sum(-1) - self.flow.log_prob(start, known.given)
         if not self.spectrum.noise:
             return at_start
         kl = 0.5 * (guess.shock.square() + torch.exp(2 * guess.log_shock) - 1) - guess.log_shock
         # a conserved pair takes no noise, so nothing is told of its shocks
         kl = (kl * self.spectrum.free.repeat_interleave(2)).sum(-1)
-        counted = grid.active & grid.valid & ~begin_mask(grid)
+        on_time = begin_mask(grid) & (known.late <= 0)[grid.segment().clamp_min(0)]
+        counted = grid.active & grid.valid & ~on_time
         return at_start + by_series(torch.where(counted, kl, 0), grid, len(start))
 
     def between(self, z: Tensor, grid: Grid) -> Tensor:
@@ -132,8 +137,8 @@ class LinearPrior(LatentPrior):
         found = torch.where(silent & started, within, torch.where(silent & ~started, earlier, states))
         return as_reals(found)
 
-    def sample(self, noise: Noise, grid: Grid, given: Tensor) -> Tensor:
-        return self.path(self.flow(noise.start, given), noise.rows, grid)
+    def sample(self, noise: Noise, grid: Grid, known: Known) -> Tensor:
+        return self.path(self.flow(noise.start, known.given), noise.rows, grid, known.late)
 
 
 def begin_mask(grid: Grid) -> Tensor:
@@ -148,6 +153,12 @@ def first_rows(grid: Grid) -> Tensor:
     begins = begin_mask(grid).flatten()
     first[grid.segment().flatten()[begins]] = place[begins]
     return first
+
+
+def gaps_of(grid: Grid, late: Tensor) -> Tensor:
+    """Time (b, l) since the active row before, or since the beginning of a series, `late` (s,) before its first active row."""
+    gap = held_gap(grid.dt, grid.reset, grid.active)
+    return torch.where(begin_mask(grid), late[grid.segment().clamp_min(0)].to(gap), gap)
 
 
 def by_series(x: Tensor, grid: Grid, n: int) -> Tensor:

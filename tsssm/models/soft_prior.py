@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tsssm.grid import Grid, held_gap
-from tsssm.models.latent_prior import Drawn, LatentPrior, Noise
-from tsssm.models.linear_prior import begin_mask, by_series
+from tsssm.grid import Grid
+from tsssm.models.latent_prior import Drawn, Known, LatentPrior, Noise
+from tsssm.models.linear_prior import begin_mask, by_series, gaps_of
 from tsssm.models.operator import fit_operator, prediction_error, unit_circle_error
 
 
@@ -54,21 +54,21 @@ class SoftPrior(LatentPrior):
         self.weight, self.circle = weight, circle
         self.register_buffer("operator", torch.eye(k))
 
-    def drawn(self, features: Tensor, grid: Grid, given: Tensor, noise: Noise | None = None) -> Drawn:
+    def drawn(self, features: Tensor, grid: Grid, known: Known, noise: Noise | None = None) -> Drawn:
         center, log_spread = _law(self.posterior(features))
         own = torch.randn_like(center) if noise is None else noise.rows
         shown = grid.active & grid.valid
-        path, prior_center, prior_log = self.run(torch.randn_like(center) if noise is None else own, grid, given)
+        path, prior_center, prior_log = self.run(torch.randn_like(center) if noise is None else own, grid, known)
         gap = (center - prior_center).square() + torch.exp(2 * log_spread)
         kl = prior_log - log_spread + 0.5 * gap * torch.exp(-2 * prior_log) - 0.5
-        kl = by_series(torch.where(shown, kl.sum(-1), 0), grid, len(given))
+        kl = by_series(torch.where(shown, kl.sum(-1), 0), grid, len(known.given))
         return Drawn(center + log_spread.exp() * own, kl, self._penalty(path, grid) if self.training else None)
 
-    def run(self, noise: Tensor, grid: Grid, given: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def run(self, noise: Tensor, grid: Grid, known: Known) -> tuple[Tensor, Tensor, Tensor]:
         """Paths of the prior (b, l, k) driven by standard normal noise, and mean and log spread of each row's law."""
         b, l, k = noise.shape
-        gap = held_gap(grid.dt, grid.reset, grid.active).log1p().to(noise.dtype).unsqueeze(-1)
-        static = given[grid.segment().clamp_min(0)]
+        gap = gaps_of(grid, known.late).log1p().to(noise.dtype).unsqueeze(-1)
+        static = known.given[grid.segment().clamp_min(0)]
         z, s, out = noise.new_zeros(b, k), noise.new_zeros(b, self.cell.hidden_size), []
         for row in range(l):
             goes_on = ~grid.reset[:, row, None]
@@ -96,8 +96,8 @@ class SoftPrior(LatentPrior):
         """As they are: the network has no bridges, so that a silent row is told by its own features."""
         return z
 
-    def sample(self, noise: Noise, grid: Grid, given: Tensor) -> Tensor:
-        return self.run(noise.rows, grid, given)[0]
+    def sample(self, noise: Noise, grid: Grid, known: Known) -> Tensor:
+        return self.run(noise.rows, grid, known)[0]
 
 
 def _law(raw: Tensor) -> tuple[Tensor, Tensor]:
