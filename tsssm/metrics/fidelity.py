@@ -17,7 +17,7 @@ DIRECTIONS = 32
 def context_frechet_distance(real: Any, generated: Any, n_features: int = 500, random_state: int = 0) -> float:
     r"""Fréchet distance of the features of real and generated series, as normal laws: 0 where they agree.
 
-    :math:`|m_1 - m_2|^2 + tr(C_1 + C_2 - 2 (C_1 C_2)^{1/2})` of means m and covariances C.
+    :math:`\left[|m_1 - m_2|^2 + tr(C_1 + C_2 - 2 (C_1 C_2)^{1/2})\right] / tr\, C_1` of means m and covariances C.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def context_frechet_distance(real: Any, generated: Any, n_features: int = 500, r
     -----
     The form of Context-FID (Jeha et al., 2022, PSA-GAN), whose features come from a network trained on each data set, so
     that its numbers cannot be compared between studies; the features here are random oscillators that need no training, in
-    the 32 directions in which the real series vary most, each with a standard deviation of 1 there.
+    the 32 directions in which those of the real series vary most, beside their variance there.
 
     Examples
     --------
@@ -46,9 +46,9 @@ def context_frechet_distance(real: Any, generated: Any, n_features: int = 500, r
     v = features.transform(Panel.from_array(y))
     center = u.mean(0)
     _, size, directions = np.linalg.svd((u - center) / np.sqrt(len(u)), full_matrices=False)
-    kept = size > 1e-6 * size.max(initial=1e-300)
-    basis = (directions[kept] / size[kept, None])[:DIRECTIONS].T
-    return frechet((u - center) @ basis, (v - center) @ basis)
+    basis = directions[:DIRECTIONS].T
+    scale = max(float(np.square(size[:DIRECTIONS]).sum()), np.finfo(float).tiny)
+    return frechet((u - center) @ basis, (v - center) @ basis) / scale
 
 
 def frechet(u: np.ndarray, v: np.ndarray) -> float:
