@@ -40,8 +40,9 @@ def fit_koopman(vae: KoopmanVAE, panel: Panel, windows: Windows) -> tuple[Latent
     everything = (windows, np.arange(len(windows)))
     seed = int(check_random_state(vae.random_state).randint(2**31 - 1))
     batches = len(bucketed(windows.lengths, everything[1], vae.batch_size, ROWS, np.random.default_rng(0)))
+    epochs = vae.epochs or -(-STEPS // max(1, batches))
     training = Training(
-        epochs=vae.epochs or -(-STEPS // max(1, batches)),
+        epochs=epochs,
         lr=vae.lr,
         batch_size=vae.batch_size,
         batch_rows=ROWS,
@@ -51,14 +52,14 @@ def fit_koopman(vae: KoopmanVAE, panel: Panel, windows: Windows) -> tuple[Latent
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = latent_koopman(vae, panel, windows)
+        model = latent_koopman(vae, panel, windows, epochs * batches)
         history = training.run(model, show_all, everything, (windows, everything[1][:0]))
     # an answer must not depend on what else is in its batch
     return model.double(), history
 
 
-def latent_koopman(vae: KoopmanVAE, panel: Panel, windows: Windows) -> LatentKoopman:
-    """A fresh model for windows of a panel, whose first static number is how late a series is seen."""
+def latent_koopman(vae: KoopmanVAE, panel: Panel, windows: Windows, steps: int) -> LatentKoopman:
+    """A fresh model for windows of a panel, whose first static number is how late a series is seen, for some steps."""
     channels, width, given = panel.shape[1], vae.d_model, windows.source.static.shape[1] - 1
     layer = _layer(vae, panel, int(windows.lengths.max(initial=1)))
     encoder = Encoder(channels, given, width, vae.depth, layer)
@@ -68,7 +69,7 @@ def latent_koopman(vae: KoopmanVAE, panel: Panel, windows: Windows) -> LatentKoo
         decoder = PointwiseDecoder(vae.d_latent, channels, given, 2 * width)
     regularizer = InformationRegularizer() if vae.regularizer == "information" else None
     prior = _prior(vae, panel, encoder.width, given)
-    return LatentKoopman(channels, vae.d_latent, encoder, prior, decoder, vae.beta, regularizer)
+    return LatentKoopman(channels, vae.d_latent, encoder, prior, decoder, vae.beta, regularizer, steps)
 
 
 def _layer(vae: KoopmanVAE, panel: Panel, longest: int) -> Recipe:

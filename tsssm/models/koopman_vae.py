@@ -39,6 +39,8 @@ class LatentKoopman(Model):
         Weight of the divergence.
     regularizer : InformationRegularizer, optional
         Adds its terms of the latent paths.
+    steps : int, default 0
+        Steps of the optimizer to come, along which the prior is warmed; 0 if it is warm.
 
     Notes
     -----
@@ -62,13 +64,18 @@ class LatentKoopman(Model):
         decoder: Decoder,
         beta: float = 1.0,
         regularizer: InformationRegularizer | None = None,
+        steps: int = 0,
     ):
         super().__init__()
         self.encoder, self.prior, self.decoder, self.regularizer = encoder, prior, decoder, regularizer
         self.d_latent, self.beta = d_latent, beta
         self.register_buffer("variance", torch.ones(channels))
+        self.steps, self.done = steps, 0
 
     def loss(self, batch: Batch) -> Tensor:
+        if self.training and self.done < self.steps:
+            self.done += 1
+            self.prior.warm(self.done / self.steps)
         known = Known.of(batch.static)
         drawn = self.prior.drawn(self.encoder(batch, known), batch.grid, known)
         decoded = self.decoder(drawn.z, batch.grid, known.given)

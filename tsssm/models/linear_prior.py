@@ -56,6 +56,10 @@ class LinearPrior(LatentPrior):
             self.to_start.bias[k:] = -2.0
             self.to_shock.bias[k:] = 0.0
 
+    def warm(self, done: float) -> None:
+        """Noise comes in on the way, see `Spectrum.warm`."""
+        self.spectrum.warm(done)
+
     def guess(self, features: Tensor, grid: Grid, given: Tensor) -> Guess:
         """What features (b, l, d_model) say of paths."""
         first = first_rows(grid)

@@ -60,8 +60,8 @@ class Spectrum(nn.Module):
         self.register_buffer("free", (torch.arange(pairs) >= held).float())
         self.log_decay = nn.Parameter(math.log(0.003) + share * math.log(1 / 0.003))
         self.frequency = nn.Parameter((2 * math.pi / period)[len(periods) :])
-        # little noise to begin with: what the start can say must not be learned as shocks, row by row
-        self.log_spread = nn.Parameter(torch.full((pairs,), -3.0))
+        self.log_spread = nn.Parameter(torch.full((pairs,), -1.0))
+        self.register_buffer("volume", torch.ones(()))
 
     @property
     def decay(self) -> Tensor:
@@ -78,6 +78,14 @@ class Spectrum(nn.Module):
         """K on one of each conjugate pair: ``exp(K h)`` is what moves a state over a gap h."""
         return Diagonal(self.rates)
 
+    def warm(self, done: float) -> None:
+        """Let noise in when a share `done` of training is behind: none for the first third, all of it from the half on.
+
+        What the start of a path can say would otherwise be learned as shocks, row by row, and stay so: the bound is as good,
+        but paths that are drawn are rough.
+        """
+        self.volume.fill_(min(1.0, max(0.0, (done - 1 / 3) * 6)))
+
     def noise_std(self, gap: Tensor) -> Tensor:
         """Standard deviation (..., m), of each of the two states, of what noise adds over gaps (...), exactly.
 
@@ -87,7 +95,7 @@ class Spectrum(nn.Module):
             return torch.zeros_like(gap.unsqueeze(-1) * self.decay)
         grown = -torch.expm1(-2 * self.decay * gap.unsqueeze(-1))
         # the gradient of a root at 0 is infinite
-        return self.log_spread.exp() * grown.clamp_min(1e-12).sqrt() * self.free
+        return self.volume * self.log_spread.exp() * grown.clamp_min(1e-12).sqrt() * self.free
 
     def bridge(self, before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
         """What the states (z0, z1) at both ends of a gap say of the one within, ``F z0 + G z1``, complex (..., m).
