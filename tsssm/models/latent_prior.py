@@ -67,5 +67,5 @@ class LatentPrior(nn.Module, ABC):
     def sample(self, noise: Noise, grid: Grid, known: Known) -> Tensor:
         """Paths (b, l, k) of the prior, driven by `noise`."""
 
-    def warm(self, done: float) -> None:  # noqa: B027
+    def warm(self, done: float) -> None:
         """Take note that a share `done` of training is behind, for priors that change on the way."""
