@@ -211,7 +211,8 @@ class KoopmanVAE(LayeredMixin, PanelEstimator):
 
         Notes
         -----
-        With the linear prior, times that all series share, and the same n and `random_state`, latent paths are the same ones
+        Values are pictures of latent paths; the noise of observations, errors of the pictures in training, is not added. With
+        the linear prior, times that all series share, and the same n and `random_state`, latent paths are the same ones
         whatever times are asked, read off more or less densely; a pointwise decoder keeps that for values.
         """
         check_is_fitted(self, "model_")
