@@ -135,8 +135,10 @@ class LinearPrior(LatentPrior):
 
         F, G = self.spectrum.bridge(since, until)
         within = F * at(before.clamp_min(0)) + G * at(after)
-        # a settled process looks the same backwards in time, turned the other way round
-        earlier = torch.exp(self.spectrum.rates.conj() * until.unsqueeze(-1)) * at(after)
+        # without noise the way back is the inverse of the way on; a settled process looks the same backwards in time, turned
+        # the other way round
+        rates = self.spectrum.rates.conj() if self.spectrum.noise else -self.spectrum.rates
+        earlier = torch.exp(rates * until.unsqueeze(-1)) * at(after)
         silent, started = (~grid.active & has_after).unsqueeze(-1), (before >= 0).unsqueeze(-1)
         found = torch.where(silent & started, within, torch.where(silent & ~started, earlier, states))
         return as_reals(found)
