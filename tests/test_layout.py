@@ -19,7 +19,7 @@ LEVELS = {
     "training": 5,
     "features": 5,
     "estimators": 6,
-    **dict.fromkeys(("sktime", "diagnostics", "plots", "io", "datasets", "demo", "__main__"), 7),
+    **dict.fromkeys(("sktime", "diagnostics", "metrics", "plots", "io", "datasets", "demo", "__main__"), 7),
 }
 TOP = 7
 MOST_LINES = 300

@@ -15,10 +15,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tsssm import data, datasets, diagnostics, dynamics, estimators, heads, io, layers, models, plots, training
+    from tsssm import (
+        data,
+        datasets,
+        diagnostics,
+        dynamics,
+        estimators,
+        heads,
+        io,
+        layers,
+        metrics,
+        models,
+        plots,
+        training,
+    )
     from tsssm.data import Panel, as_panel
     from tsssm.estimators import (
         KalmanForecaster,
+        KoopmanForecaster,
+        KoopmanVAE,
         LatentSDEForecaster,
         SSMClassifier,
         SSMFeatures,
@@ -37,6 +52,8 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "KalmanForecaster": "tsssm.estimators",
+    "KoopmanForecaster": "tsssm.estimators",
+    "KoopmanVAE": "tsssm.estimators",
     "LatentSDEForecaster": "tsssm.estimators",
     "Panel": "tsssm.data",
     "as_panel": "tsssm.data",
@@ -61,6 +78,7 @@ _SUBMODULES = (
     "heads",
     "io",
     "layers",
+    "metrics",
     "models",
     "plots",
     "training",
@@ -69,6 +87,8 @@ _SUBMODULES = (
 # A literal list, since type checkers and `from tsssm import *` read it; a test compares it with the table above.
 __all__ = [
     "KalmanForecaster",
+    "KoopmanForecaster",
+    "KoopmanVAE",
     "LatentSDEForecaster",
     "Panel",
     "Recipe",
@@ -92,6 +112,7 @@ __all__ = [
     "heads",
     "io",
     "layers",
+    "metrics",
     "models",
     "plots",
     "training",

@@ -11,6 +11,8 @@ import pytest
 
 from tsssm import (
     KalmanForecaster,
+    KoopmanForecaster,
+    KoopmanVAE,
     LatentSDEForecaster,
     SSMClassifier,
     SSMFeatures,
@@ -108,6 +110,16 @@ CASES: dict[str, Case] = {
         lambda: LatentSDEForecaster(horizon=2, epochs=2, width=8, random_state=0),
         lambda panel: None,
         lambda est, panel, scale: _by_series(est.predict(panel, horizon=[1.5 * scale, 3.0 * scale])),
+    ),
+    "KoopmanForecaster": Case(
+        lambda: KoopmanForecaster(horizon=2, d_latent=4, d_model=8, epochs=2, random_state=0),
+        lambda panel: None,
+        lambda est, panel, scale: _by_series(est.predict(panel, horizon=[1.5 * scale, 3.0 * scale])),
+    ),
+    "KoopmanVAE": Case(
+        lambda: KoopmanVAE(d_latent=4, d_model=8, epochs=2, random_state=0),
+        lambda panel: None,
+        lambda est, panel, scale: list(est.score_samples(panel)[:, None]),
     ),
     "SSMImputer": Case(
         lambda: SSMImputer(**QUICK),

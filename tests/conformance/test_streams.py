@@ -11,8 +11,8 @@ from tsssm.data import Panel
 from tsssm.estimators import PanelEstimator
 
 KINDS = finals(PanelEstimator, "tsssm.estimators")
-# an imputer completes from both sides, and a latent SDE thinks of all states at once
-LOOK_AHEAD = {"SSMImputer", "LatentSDEForecaster"}
+# an imputer completes from both sides, and what thinks of latent paths does so of all states at once
+LOOK_AHEAD = {"SSMImputer", "LatentSDEForecaster", "KoopmanForecaster", "KoopmanVAE"}
 BY_ROWS = {"SSMSequenceClassifier", "SSMSequenceRegressor"}
 
 

@@ -7,6 +7,8 @@ from tsssm.estimators.features import SSMFeatures
 from tsssm.estimators.forecaster import SSMForecaster
 from tsssm.estimators.imputer import SSMImputer
 from tsssm.estimators.kalman_forecaster import KalmanForecaster
+from tsssm.estimators.koopman_forecaster import KoopmanForecaster
+from tsssm.estimators.koopman_vae import KoopmanVAE
 from tsssm.estimators.latent_sde_forecaster import LatentSDEForecaster
 from tsssm.estimators.model_forecaster import ModelForecaster
 from tsssm.estimators.regressor import SSMRegressor
@@ -18,6 +20,8 @@ from tsssm.estimators.sequence_regressor import SSMSequenceRegressor
 __all__ = [
     "Estimator",
     "KalmanForecaster",
+    "KoopmanForecaster",
+    "KoopmanVAE",
     "LatentSDEForecaster",
     "ModelForecaster",
     "PanelEstimator",

@@ -17,7 +17,7 @@ from tsssm.data import Batch, Panel, Question, Scaling, Source
 from tsssm.estimators.door import PanelEstimator
 from tsssm.estimators.horizon import span_of
 from tsssm.estimators.members import Plan, pick_device, train_members
-from tsssm.estimators.recipes import as_recipe
+from tsssm.estimators.recipes import LayeredMixin, as_recipe
 from tsssm.layers import Bidirectional, Layer, Recipe, Stack
 from tsssm.models import Embed, FullRows, Model, PartialRows
 
@@ -25,7 +25,7 @@ from tsssm.models import Embed, FullRows, Model, PartialRows
 ROWS_AT_ONCE = 20_000
 
 
-class Estimator(PanelEstimator):
+class Estimator(LayeredMixin, PanelEstimator):
     """Base of the estimators that train models: a kind of question supplies its plan and its `predict`.
 
     Parameters of the constructor are those of the concrete estimators; every one of them has `layer`, `d_model`,
@@ -117,27 +117,6 @@ class Estimator(PanelEstimator):
     def _answer(self, model: Model, batch: Batch) -> dict[str, Tensor]:
         """What one member says to a batch."""
         return model.predict(batch)
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Parameters of the estimator and, where `deep`, those of its layer as ``layer__d_state`` and so on."""
-        params = super().get_params(deep=False)
-        if deep:
-            try:
-                inner = as_recipe(self.layer).get_params()
-            except (TypeError, ValueError):
-                return params
-            params.update({f"layer__{name}": value for name, value in inner.items()})
-        return params
-
-    def set_params(self, **params: Any) -> Estimator:
-        """Set parameters; a layer given by its short name becomes a recipe when ``layer__...`` is set."""
-        if "layer" in params:
-            self.layer = params.pop("layer")
-        inner = {name.removeprefix("layer__"): params.pop(name) for name in list(params) if name.startswith("layer__")}
-        if inner:
-            recipe = as_recipe(self.layer)
-            self.layer = Recipe(recipe.kind, **recipe.arguments).set_params(**inner)
-        return super().set_params(**params)
 
 
 def median_gap(panel: Panel) -> float:

@@ -12,9 +12,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from tsssm.data import Batch, Panel, Scaling, Source
+from tsssm.data import Batch, Panel, Scaling, Source, Task
 from tsssm.data.tasks import show_all
-from tsssm.data.windows import tile_windows
+from tsssm.data.windows import Windows, tile_windows
 from tsssm.estimators.answers import check_coverage, check_levels
 from tsssm.estimators.base import by_length, median_gap
 from tsssm.estimators.door import PanelEstimator
@@ -65,6 +65,10 @@ class ModelForecaster(PanelEstimator):
         """The rows that a forecast looks at: all of them, if a kind says no other."""
         return panel
 
+    def _questions(self, source: Source, panel: Panel) -> tuple[Windows, Task]:
+        """Pieces of the training series and what they are asked: nothing but to explain them, if a kind says no other."""
+        return tile_windows(source, self.context), show_all
+
     def _learn_panel(self, panel: Panel, y: Any) -> None:
         panel = observed_rows(panel)
         self.time_scale_, self.scaling_ = median_gap(panel), Scaling.fit(panel, np.inf)
@@ -72,7 +76,7 @@ class ModelForecaster(PanelEstimator):
         asked_times(self.horizon, panel, start)
         self.tail_ = tail(panel, start.time, self.context)
         source = self._source(panel)
-        windows = tile_windows(source, self.context)
+        windows, task = self._questions(source, panel)
         everything = (windows, np.arange(len(windows)))
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         batches = len(bucketed(windows.lengths, everything[1], self.batch_size, ROWS, np.random.default_rng(0)))
@@ -87,7 +91,7 @@ class ModelForecaster(PanelEstimator):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.model_ = self._model(source, panel)
-            self.history_ = training.run(self.model_, show_all, everything, (windows, everything[1][:0]))
+            self.history_ = training.run(self.model_, task, everything, (windows, everything[1][:0]))
         # an answer must not depend on what else is in its batch
         self.model_.double()
 

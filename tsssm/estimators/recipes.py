@@ -54,3 +54,28 @@ def as_recipe(layer: Any) -> Recipe:
         # a copy, for a recipe can be changed in place
         return Recipe(named.kind, **named.arguments)
     return Recipe(layer)
+
+
+class LayeredMixin:
+    """Parameters of an estimator with a `layer`, those of the layer among them."""
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Parameters of the estimator and, where `deep`, those of its layer as ``layer__d_state`` and so on."""
+        params = super().get_params(deep=False)
+        if deep and self.layer is not None:
+            try:
+                inner = as_recipe(self.layer).get_params()
+            except (TypeError, ValueError):
+                return params
+            params.update({f"layer__{name}": value for name, value in inner.items()})
+        return params
+
+    def set_params(self, **params: Any) -> Any:
+        """Set parameters; a layer given by its short name becomes a recipe when ``layer__...`` is set."""
+        if "layer" in params:
+            self.layer = params.pop("layer")
+        inner = {name.removeprefix("layer__"): params.pop(name) for name in list(params) if name.startswith("layer__")}
+        if inner:
+            recipe = as_recipe(self.layer)
+            self.layer = Recipe(recipe.kind, **recipe.arguments).set_params(**inner)
+        return super().set_params(**params)

@@ -10,6 +10,7 @@ if find_spec("matplotlib") is None:
 from tsssm.plots.curves import PrecisionRecallDisplay, RocDisplay
 from tsssm.plots.features import FeatureReport, feature_report
 from tsssm.plots.forecast import ForecastDisplay
+from tsssm.plots.generation import plot_densities, plot_embedding
 from tsssm.plots.imputation import ImputationDisplay
 from tsssm.plots.paths import plot_paths
 from tsssm.plots.series import plot_channels, plot_events, plot_interval, plot_series
@@ -24,6 +25,8 @@ __all__ = [
     "feature_report",
     "plot_bode",
     "plot_channels",
+    "plot_densities",
+    "plot_embedding",
     "plot_events",
     "plot_impulse_response",
     "plot_interval",

@@ -1,0 +1,105 @@
+"""The networks that the parameters of KoopmanVAE describe."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from sklearn.utils import check_random_state
+
+from tsssm.data import Panel
+from tsssm.data.tasks import show_all
+from tsssm.data.windows import Windows
+from tsssm.errors import explain
+from tsssm.estimators.horizon import span_of
+from tsssm.estimators.recipes import as_recipe
+from tsssm.layers import S5, Recipe
+from tsssm.models.decoders import Encoder, PointwiseDecoder, RecurrentDecoder
+from tsssm.models.information import InformationRegularizer
+from tsssm.models.koopman_vae import LatentKoopman
+from tsssm.models.latent_prior import LatentPrior
+from tsssm.models.linear_prior import LinearPrior
+from tsssm.models.soft_prior import SoftPrior
+from tsssm.models.spectrum import Spectrum
+from tsssm.training import History, Training
+from tsssm.training.loop import bucketed
+
+if TYPE_CHECKING:
+    from tsssm.estimators.koopman_forecaster import KoopmanForecaster
+    from tsssm.estimators.koopman_vae import KoopmanVAE
+
+# rows of a batch
+ROWS = 20_000
+# about how many steps of the optimizer are taken where `epochs` is not given
+STEPS = 3000
+
+
+def fit_koopman(vae: KoopmanVAE, panel: Panel, windows: Windows) -> tuple[LatentKoopman, History]:
+    """A model trained on windows of a panel."""
+    everything = (windows, np.arange(len(windows)))
+    seed = int(check_random_state(vae.random_state).randint(2**31 - 1))
+    batches = len(bucketed(windows.lengths, everything[1], vae.batch_size, ROWS, np.random.default_rng(0)))
+    epochs = vae.epochs or -(-STEPS // max(1, batches))
+    training = Training(
+        epochs=epochs,
+        lr=vae.lr,
+        batch_size=vae.batch_size,
+        batch_rows=ROWS,
+        weight_decay=0.0,
+        random_state=seed,
+        verbose=vae.verbose,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = latent_koopman(vae, panel, windows, epochs * batches)
+        history = training.run(model, show_all, everything, (windows, everything[1][:0]))
+    # an answer must not depend on what else is in its batch
+    return model.double(), history
+
+
+def latent_koopman(vae: KoopmanVAE, panel: Panel, windows: Windows, steps: int) -> LatentKoopman:
+    """A fresh model for windows of a panel, whose first static number is how late a series is seen, for some steps."""
+    channels, width, given = panel.shape[1], vae.d_model, windows.source.static.shape[1] - 1
+    layer = _layer(vae, panel, int(windows.lengths.max(initial=1)))
+    encoder = Encoder(channels, given, width, vae.depth, layer)
+    if vae.decoder == "recurrent":
+        decoder = RecurrentDecoder(vae.d_latent, channels, given, width, vae.depth, layer)
+    else:
+        decoder = PointwiseDecoder(vae.d_latent, channels, given, 2 * width)
+    regularizer = InformationRegularizer() if vae.regularizer == "information" else None
+    prior = _prior(vae, panel, encoder.width, given)
+    return LatentKoopman(channels, vae.d_latent, encoder, prior, decoder, vae.beta, regularizer, steps)
+
+
+def _layer(vae: KoopmanVAE, panel: Panel, longest: int) -> Recipe:
+    if vae.layer is None:
+        return window_layer(longest)
+    return as_recipe(vae.layer).timed(lambda span: span_of(span, panel) / vae.time_scale_)
+
+
+def window_layer(longest: int) -> Recipe:
+    """S5 for windows of at most `longest` rows: states slower than they are would stand still."""
+    return Recipe(S5, d_state=32, blocks=1, timescale=(1 / max(longest, 8), 0.5))
+
+
+def _prior(vae: KoopmanVAE, panel: Panel, width: int, given: int) -> LatentPrior:
+    if vae.prior == "linear":
+        return LinearPrior(spectrum_of(vae, panel, vae.process_noise), width, given)
+    if vae.periods:
+        came = f"periods={vae.periods!r} came with prior='soft'"
+        raise ValueError(explain("only the linear prior holds periods", came, "Take prior='linear'"))
+    return SoftPrior(vae.d_latent, width, given, vae.d_model, circle=vae.conserved)
+
+
+def spectrum_of(estimator: KoopmanVAE | KoopmanForecaster, panel: Panel, noise: bool) -> Spectrum:
+    """The modes that `d_latent`, `periods` and `conserved` of an estimator ask for."""
+    if estimator.d_latent % 2:
+        came = f"d_latent={estimator.d_latent} came"
+        raise ValueError(explain("`d_latent` must be even, two for each mode", came, "Choose, say, 16"))
+    spans = [span_of(period, panel) for period in estimator.periods or ()]
+    if not all(span > 0 for span in spans):
+        must = "`periods` must be positive durations"
+        raise ValueError(explain(must, f"{estimator.periods!r} came", "Pass, say, ['24h'], or numbers for plain times"))
+    held = [span / estimator.time_scale_ for span in spans]
+    return Spectrum(estimator.d_latent // 2, held, estimator.conserved, noise)

@@ -1,0 +1,187 @@
+"""LinearPrior: latent paths that a linear system in continuous time makes, and what observations say of them."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from tsssm.dynamics import Dirac, evolve
+from tsssm.grid import Grid, held_gap, previous_active
+from tsssm.models.flow import Flow
+from tsssm.models.latent_prior import Drawn, Known, LatentPrior, Noise
+from tsssm.models.spectrum import Spectrum
+
+
+class Guess(NamedTuple):
+    """What is thought of a path: mean and log spread of the start (s, k) of each series, and of the shocks (b, l, k)."""
+
+    start: Tensor
+    log_start: Tensor
+    shock: Tensor
+    log_shock: Tensor
+
+
+class LinearPrior(LatentPrior):
+    """Paths of ``dz = K z dt + noise`` from a start z_0 whose law is a flow.
+
+    From row to row ``z_k = exp(K h_k) z_{k-1} + s(h_k) e_k`` exactly, e_k standard normal, s(h) the noise of the gap h. What
+    is thought of a path, given observations, is a start and shocks that are independent and normal; where noise is off
+    the start says it all.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+        K, of m pairs, so that states have k = 2 m numbers, and its noise.
+    d_model : int
+        Width of the features that observations are told by.
+    given : int
+        Covariates of each series.
+
+    Notes
+    -----
+    All rows are moved by one scan, O(b l k). The divergence of shocks is in closed form, that of the start has one draw.
+    """
+
+    def __init__(self, spectrum: Spectrum, d_model: int, given: int):
+        super().__init__()
+        k = 2 * spectrum.pairs
+        self.spectrum, self.flow = spectrum, Flow(k, given)
+        self.to_start, self.to_shock = nn.Linear(d_model + given, 2 * k), nn.Linear(d_model, 2 * k)
+        with torch.no_grad():
+            for head in (self.to_start, self.to_shock):
+                head.weight.mul_(0.1)
+            self.to_start.bias[k:] = -2.0
+            self.to_shock.bias[k:] = 0.0
+
+    def warm(self, done: float) -> None:
+        """Noise comes in on the way, see `Spectrum.warm`."""
+        self.spectrum.warm(done)
+
+    def guess(self, features: Tensor, grid: Grid, given: Tensor) -> Guess:
+        """What features (b, l, d_model) say of paths."""
+        first = first_rows(grid)
+        start = self.to_start(torch.cat([features.flatten(0, 1)[first], given], -1))
+        shock = self.to_shock(features)
+        return Guess(*_bounded(start), *_bounded(shock))
+
+    def path(self, start: Tensor, shock: Tensor, grid: Grid, late: Tensor | None = None) -> Tensor:
+        """States (b, l, k) moved by shocks (b, l, k), in spreads of noise, from starts (s, k), one for each series.
+
+        A series starts `late` (s,) before its first active row, at that row if not given. Silent rows after the last active
+        one go on without noise; for those within see `between`.
+        """
+        begins, series = begin_mask(grid), grid.segment().clamp_min(0)
+        late = shock.new_zeros(len(start)) if late is None else late.to(shock)
+        first = as_pairs(start)
+        if bool(late.any()):
+            first = self.spectrum.generator.exp(late).eigenvalues * first
+        push = as_pairs(shock) * self.spectrum.noise_std(gaps_of(grid, late).to(shock))
+        push = torch.where(
+            begins.unsqueeze(-1), first[series] + torch.where(late[series].unsqueeze(-1) > 0, push, 0), push
+        )
+        shown = grid.active & grid.valid
+        push = torch.where(shown.unsqueeze(-1), push, 0)
+        active = grid.active if grid.silent else None
+        z, _ = evolve(self.spectrum.generator, Dirac(), grid.dt.to(shock.dtype), push, None, grid.reset, None, active)
+        return as_reals(z)
+
+    def drawn(self, features: Tensor, grid: Grid, known: Known, noise: Noise | None = None) -> Drawn:
+        guess = self.guess(features, grid, known.given)
+        noise = noise or Noise.like(grid, guess.start.shape[-1], guess.start.dtype)
+        start = guess.start + guess.log_start.exp() * noise.start
+        shock = guess.shock + guess.log_shock.exp() * noise.rows
+        return Drawn(self.path(start, shock, grid, known.late), self.divergence(guess, start, grid, known))
+
+    def future(self, features: Tensor, grid: Grid, known: Known, noise: Noise) -> Tensor:
+        """Paths (b, l, k) given observations, whose silent rows, behind what a series shows, are drawn as the prior goes on."""
+        guess = self.guess(features, grid, known.given)
+        seen = torch.zeros(len(known.given), dtype=torch.bool, device=grid.dt.device)
+        seen[grid.segment()[begin_mask(grid)]] = True
+        start = guess.start + guess.log_start.exp() * noise.start
+        start = torch.where(seen.unsqueeze(-1), start, self.flow(noise.start, known.given))
+        shock = torch.where(grid.active.unsqueeze(-1), guess.shock + guess.log_shock.exp() * noise.rows, noise.rows)
+        return self.path(start, shock, Grid(grid.dt, grid.valid, grid.reset, grid.valid), known.late)
+
+    def divergence(self, guess: Guess, start: Tensor, grid: Grid, known: Known) -> Tensor:
+        """KL of the guess from the prior for each series (s,), with the draw `start` of the starts."""
+        own = -guess.log_start - 0.5 * ((start - guess.start) * torch.exp(-guess.log_start)).square()
+        at_start = (own - 0.5 * math.log(2 * math.pi)).sum(-1) - self.flow.log_prob(start, known.given)
+        if not self.spectrum.noise:
+            return at_start
+        kl = 0.5 * (guess.shock.square() + torch.exp(2 * guess.log_shock) - 1) - guess.log_shock
+        # a conserved pair takes no noise, so nothing is told of its shocks
+        kl = (kl * self.spectrum.free.repeat_interleave(2)).sum(-1)
+        on_time = begin_mask(grid) & (known.late <= 0)[grid.segment().clamp_min(0)]
+        counted = grid.active & grid.valid & ~on_time
+        return at_start + by_series(torch.where(counted, kl, 0), grid, len(start))
+
+    def between(self, z: Tensor, grid: Grid) -> Tensor:
+        """States (b, l, k) of `path` with those of silent rows within a series, or before it, as the prior bridges them."""
+        if not grid.silent:
+            return z
+        states, time = as_pairs(z), grid.dt.double().cumsum(1)
+        ends = grid.ends().flip(1)
+        after = z.shape[1] - 1 - previous_active(ends, grid.active.flip(1)).flip(1)
+        before, has_after = previous_active(grid.reset, grid.active), after < z.shape[1]
+        after = after.clamp_max(z.shape[1] - 1)
+        since = (time - time.gather(1, before.clamp_min(0))).to(z.dtype)
+        until = (time.gather(1, after) - time).to(z.dtype)
+
+        def at(index: Tensor) -> Tensor:
+            return states.gather(1, index.unsqueeze(-1).expand_as(states))
+
+        F, G = self.spectrum.bridge(since, until)
+        within = F * at(before.clamp_min(0)) + G * at(after)
+        # without noise the way back is the inverse of the way on; a settled process looks the same backwards in time, turned
+        # the other way round
+        rates = self.spectrum.rates.conj() if self.spectrum.noise else -self.spectrum.rates
+        earlier = torch.exp(rates * until.unsqueeze(-1)) * at(after)
+        silent, started = (~grid.active & has_after).unsqueeze(-1), (before >= 0).unsqueeze(-1)
+        found = torch.where(silent & started, within, torch.where(silent & ~started, earlier, states))
+        return as_reals(found)
+
+    def sample(self, noise: Noise, grid: Grid, known: Known) -> Tensor:
+        return self.path(self.flow(noise.start, known.given), noise.rows, grid, known.late)
+
+
+def begin_mask(grid: Grid) -> Tensor:
+    """True at the first active row of each series, (b, l)."""
+    return grid.active & grid.valid & (previous_active(grid.reset, grid.active) < 0)
+
+
+def first_rows(grid: Grid) -> Tensor:
+    """Flat place of the first active row of each series, (s,); of its first row where none is active."""
+    place = torch.arange(grid.dt.numel(), device=grid.dt.device)
+    first = place[grid.reset.flatten()].clone()
+    begins = begin_mask(grid).flatten()
+    first[grid.segment().flatten()[begins]] = place[begins]
+    return first
+
+
+def gaps_of(grid: Grid, late: Tensor) -> Tensor:
+    """Time (b, l) since the active row before, or since the beginning of a series, `late` (s,) before its first active row."""
+    gap = held_gap(grid.dt, grid.reset, grid.active)
+    return torch.where(begin_mask(grid), late[grid.segment().clamp_min(0)].to(gap), gap)
+
+
+def by_series(x: Tensor, grid: Grid, n: int) -> Tensor:
+    """Sums (n,) of x (b, l) over the rows of each series."""
+    return x.new_zeros(n).index_add(0, grid.segment().clamp_min(0).flatten(), torch.where(grid.valid, x, 0).flatten())
+
+
+def _bounded(raw: Tensor) -> tuple[Tensor, Tensor]:
+    mean, log_spread = raw.chunk(2, -1)
+    return mean, log_spread.clamp(-9, 3)
+
+
+def as_pairs(x: Tensor) -> Tensor:
+    """States (..., 2 m) as one complex number a mode, (..., m)."""
+    return torch.view_as_complex(x.unflatten(-1, (-1, 2)).contiguous())
+
+
+def as_reals(z: Tensor) -> Tensor:
+    """One complex number a mode (..., m) as states (..., 2 m)."""
+    return torch.view_as_real(z.resolve_conj()).flatten(-2)
