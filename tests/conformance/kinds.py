@@ -99,8 +99,10 @@ TARGETS = 2
 HEADS: dict[str, Callable] = {
     "Gaussian": lambda kind: kind(WIDTH, TARGETS),
     "Label": lambda kind: kind(WIDTH, torch.ones(3), n_static=2),
+    "Orientation": lambda kind: kind(WIDTH, "9d", n_static=2),
     "Quantile": lambda kind: kind(WIDTH, TARGETS),
     "RowLabel": lambda kind: kind(WIDTH, torch.ones(3)),
+    "RowOrientation": lambda kind: kind(WIDTH),
     "StudentT": lambda kind: kind(WIDTH, TARGETS),
     "Value": lambda kind: kind(WIDTH, TARGETS, n_static=2),
 }
