@@ -22,6 +22,7 @@ from tsssm.estimators.sequence import SequenceEstimator
 from tsssm.estimators.target_kinds import Numbers, Rotations, TargetKind
 from tsssm.estimators.targets import aligned, by_row, is_rows
 from tsssm.heads import Head
+from tsssm.layers import S5, Beside, Bidirectional, Layer, Recipe, Stack
 
 
 class SSMSequenceRegressor(SequenceEstimator):
@@ -48,6 +49,9 @@ class SSMSequenceRegressor(SequenceEstimator):
     context : int, default 4096
         Most rows of a series looked at together in training, targets at times of their own counted; longer series are
         cut in pieces that overlap by half. None cuts nothing. Predictions always go back to the first row.
+    straight : bool, default False
+        Whether a linear state space runs from the inputs to the answer beside the blocks, whose norms bound theirs: what
+        is linear in the inputs then stays so at any size. For systems of physics with exact records.
     rotation : {"6d", "9d"}, optional
         Take the target for a rotation from the body to the earth, made of six numbers (two columns made orthonormal) or
         nine (the rotation nearest to a matrix): y has four channels of a quaternion, whose names end in w, x, y and z,
@@ -98,6 +102,7 @@ class SSMSequenceRegressor(SequenceEstimator):
 
     _parameter_constraints: ClassVar[dict[str, list]] = {
         **SequenceEstimator._parameter_constraints,
+        "straight": ["boolean"],
         "rotation": [StrOptions({"6d", "9d"}), None],
     }
 
@@ -111,6 +116,7 @@ class SSMSequenceRegressor(SequenceEstimator):
         target: Sequence[str] | None = None,
         lookahead: Any = None,
         context: int | None = 4096,
+        straight: bool = False,
         rotation: str | None = None,
         epochs: int | None = None,
         lr: float = 0.004,
@@ -130,6 +136,7 @@ class SSMSequenceRegressor(SequenceEstimator):
         self.target = target
         self.lookahead = lookahead
         self.context = context
+        self.straight = straight
         self.rotation = rotation
         self.epochs = epochs
         self.lr = lr
@@ -140,6 +147,16 @@ class SSMSequenceRegressor(SequenceEstimator):
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
+
+    def _backbone(self, both_ways: bool = False) -> Callable[[], Layer]:
+        if not self.straight:
+            return super()._backbone(both_ways)
+        recipe, linear = self._recipe, Recipe(S5)
+        if both_ways:
+            recipe, linear = (Recipe(Bidirectional, layer=each) for each in (recipe, linear))
+        stack = Recipe(Stack, layer=recipe, depth=self.depth, dropout=self.dropout)
+        d_model = self.d_model
+        return lambda: Beside(d_model, stack, linear)
 
     def _head(self) -> Callable[[], Head]:
         d_model, kind = self.d_model, self._kind

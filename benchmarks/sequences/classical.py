@@ -1,0 +1,150 @@
+"""Rows without training by gradients: the mean, ridge on the last inputs, a linear system, an inertial filter."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import NamedTuple
+
+import numpy as np
+from scipy.linalg import lstsq, qr, svd
+from sklearn.linear_model import RidgeCV
+
+from benchmarks.sequences.tasks import Problem, Sides, Task
+from tsssm.data.rotations import RotationForm, nearest
+
+ORDERS = range(1, 7)
+
+
+def mean(problem: Problem, task: Task) -> np.ndarray:
+    """The mean of the training targets, of rotations the nearest rotation to it."""
+    y, rows = problem.train.y, problem.test.y.n_rows
+    if task.rotation is None:
+        return np.tile(np.nanmean(y.values, 0), (rows, 1))
+    form = RotationForm.of(y.channels)
+    middle = nearest(np.nanmean(form.matrices(y.values), 0)[None])
+    return np.repeat(form.columns(middle), rows, 0)
+
+
+def ridge(problem: Problem, task: Task) -> np.ndarray:
+    """Ridge on the inputs of the last five chunks, each tenth of a chunk, the penalty chosen by leaving one out."""
+    inputs = [lagged(side, task.chunk / 10, 50) for side in problem]
+    model = RidgeCV(np.logspace(-3, 5, 9)).fit(inputs[0], problem.train.y.values)
+    return model.predict(inputs[1]).reshape(len(inputs[1]), -1)
+
+
+def lagged(side: Sides, gap: float, lags: int) -> np.ndarray:
+    """Inputs at the rows of y and at `lags` - 1 times before, (m, lags c), the last known ones; the first ones before all."""
+    parts = []
+    for (times, values), (asked, _) in zip(side.X, side.y, strict=True):
+        wish = asked[:, None] - gap * np.arange(lags)
+        # rounding must not put a time before the row that it names
+        row = np.searchsorted(times, wish + 1e-6 * gap, side="right") - 1
+        parts.append(np.nan_to_num(values[row.clip(0)]).reshape(len(asked), -1))
+    return np.concatenate(parts)
+
+
+class Linear(NamedTuple):
+    """x' = A x + B u, y = C x + D u + d with x of the first row, in discrete time."""
+
+    A: np.ndarray
+    B: np.ndarray
+    C: np.ndarray
+    D: np.ndarray
+    first: np.ndarray
+    offset: np.ndarray
+
+    def simulate(self, u: np.ndarray) -> np.ndarray:
+        """Outputs (l, t) of inputs (l, c)."""
+        x, out = self.first, np.empty((len(u), len(self.C)))
+        for k, row in enumerate(u):
+            out[k] = self.C @ x + self.D @ row + self.offset
+            x = self.A @ x + self.B @ row
+        return out
+
+
+def linear_system(u: np.ndarray, y: np.ndarray, order: int, horizon: int = 30) -> Linear:
+    """Subspace identification with past inputs and outputs as instruments (PO-MOESP, Verhaegen 1994).
+
+    A and C come from the row space of future outputs, B, D, the offset and the first state by least squares of the
+    simulation, in which they are linear.
+    """
+    l, (c, t) = len(u), (u.shape[1], y.shape[1])
+    y_mean = y.mean(0)
+
+    def hankel(x: np.ndarray, start: int) -> np.ndarray:
+        return np.concatenate([x[start + i : l - 2 * horizon + start + i + 1].T for i in range(horizon)])
+
+    past = np.concatenate([hankel(u, 0), hankel(y - y_mean, 0)])
+    rows = np.concatenate([hankel(u, horizon), past, hankel(y - y_mean, horizon)])
+    lower = qr(rows.T, mode="r", check_finite=False)[0][: len(rows)].T
+    known = horizon * c
+    left = svd(lower[known + len(past) :, known : known + len(past)])[0][:, :order]
+    C = left[:t]
+    A = lstsq(left[:-t], left[t:])[0]
+    radius = np.abs(np.linalg.eigvals(A)).max()
+    # an unstable estimate cannot be simulated over a record
+    A = A * min(1.0, 0.999 / radius)
+    regressors = _responses(A, C, u)
+    solution = lstsq(regressors, y.reshape(-1))[0]
+    B, first, D, offset = np.split(solution, np.cumsum([order * c, order, t * c]))
+    return Linear(A, B.reshape(order, c), C, D.reshape(t, c), first, offset)
+
+
+def _responses(A: np.ndarray, C: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """What outputs (l t, ...) become of a unit in each entry of B, of the first state, of D and of the offset."""
+    (n, t), (l, c) = (len(A), len(C)), u.shape
+    x, first = np.zeros((n, n * c)), np.eye(n)
+    out = np.empty((l, t, n * c + n + t * c + t))
+    for k in range(l):
+        direct = np.kron(np.eye(t), u[k])
+        out[k] = np.concatenate([C @ x, C @ first, direct, np.eye(t)], 1)
+        x = A @ x + np.kron(np.eye(n), u[k])
+        first = A @ first
+    return out.reshape(l * t, -1)
+
+
+def linear(problem: Problem, task: Task) -> np.ndarray:
+    """The linear system whose order simulates the last third of the training record best, of its first 6,000 rows."""
+    u, y = (side.values[:6_000].astype(float) for side in problem.train)
+    cut = 2 * len(u) // 3
+
+    def error(order: int) -> float:
+        found = linear_system(u[:cut], y[:cut], order).simulate(u)
+        return float(np.mean((found[cut:] - y[cut:]) ** 2))
+
+    return linear_system(u, y, min(ORDERS, key=error)).simulate(problem.test.X.values.astype(float))
+
+
+def inertial_filter(problem: Problem, task: Task) -> np.ndarray:
+    """Orientation by VQF with magnetometer (Laidig and Seel 2023), default settings, at the rows of the targets."""
+    X, y = problem.test
+    found = []
+    for (times, values), (asked, _) in zip(X, y, strict=True):
+        values = np.ascontiguousarray(values, dtype=np.float64)
+        vqf = import_module("vqf").VQF(float(times[1] - times[0]))
+        gyr, acc, mag = (
+            np.ascontiguousarray(values[:, columns]) for columns in (slice(3, 6), slice(0, 3), slice(6, 9))
+        )
+        quaternions = vqf.updateBatch(gyr, acc, mag)["quat9D"]
+        found.append(quaternions[np.searchsorted(times, asked + 1e-6) - 1])
+    return np.concatenate(found)
+
+
+CLASSICAL = {
+    "mean": ("mean of training", mean),
+    "ridge": ("ridge on the inputs of five chunks", ridge),
+    "linear": ("linear state space, by subspaces", linear),
+    "vqf": ("VQF, nine axes", inertial_filter),
+}
+
+
+def apply(row: str, name: str, task: Task) -> bool:
+    """Whether a row has a meaning for a task, and its package is there."""
+    if row == "mean":
+        return True
+    if row == "vqf":
+        return name == "orientation" and find_spec("vqf") is not None
+    if row == "linear":
+        return task.later is None
+    return task.rotation is None and task.later is not None
