@@ -49,11 +49,11 @@ class Attention(RowLayer):
         Width of the features.
     heads : int, default 2
         Number of heads.
-    window : int, default 256
+    window : int, default 100
         How many rows back a row sees.
     """
 
-    def __init__(self, d_model: int, heads: int = 2, window: int = 256):
+    def __init__(self, d_model: int, heads: int = 2, window: int = 100):
         super().__init__()
         self.net = _Window(d_model, heads, window)
 

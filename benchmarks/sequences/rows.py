@@ -9,7 +9,7 @@ from tsssm import Recipe, SSMSequenceRegressor
 from tsssm.layers import S4D, S5, HiSS, Layer, Selective, Stack
 
 DEPTH = 4
-WIDTHS = range(8, 129, 4)
+WIDTHS = range(8, 129, 2)
 KINDS: dict[str, type[Layer]] = {"lstm": LSTM, "transformer": Attention, "s4d": S4D, "s5": S5, "selective": Selective}
 FLAT = {
     "lstm": "flat LSTM",
