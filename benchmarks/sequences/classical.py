@@ -70,15 +70,15 @@ def linear_system(u: np.ndarray, y: np.ndarray, order: int, horizon: int = 30) -
     simulation, in which they are linear.
     """
     l, (c, t) = len(u), (u.shape[1], y.shape[1])
-    y_mean = y.mean(0)
 
     def hankel(x: np.ndarray, start: int) -> np.ndarray:
         return np.concatenate([x[start + i : l - 2 * horizon + start + i + 1].T for i in range(horizon)])
 
-    past = np.concatenate([hankel(u, 0), hankel(y - y_mean, 0)])
-    rows = np.concatenate([hankel(u, horizon), past, hankel(y - y_mean, horizon)])
+    past = np.concatenate([hankel(u, 0), hankel(y, 0)])
+    # a row of ones takes the offset away
+    rows = np.concatenate([np.ones((1, past.shape[1])), hankel(u, horizon), past, hankel(y, horizon)])
     lower = qr(rows.T, mode="r", check_finite=False)[0][: len(rows)].T
-    known = horizon * c
+    known = 1 + horizon * c
     left = svd(lower[known + len(past) :, known : known + len(past)])[0][:, :order]
     C = left[:t]
     A = lstsq(left[:-t], left[t:])[0]
