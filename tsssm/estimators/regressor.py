@@ -154,9 +154,11 @@ class SSMRegressor(RegressorMixin, Estimator):
         ValueError
             Where X has other channels or another clock than the training panel.
         """
-        return self._back(self._found(X))
+        found = self._found(X)
+        return self._back(found)
 
     def _found(self, X: Any) -> np.ndarray:
+        """Predicted targets (n, t) in the user's numbers."""
         panel = self._fitted_panel(X)
         source = Source(panel, self.scaling_, self.time_scale_, self.covariates_.transform(panel))
         answers = [
