@@ -1,4 +1,4 @@
-"""Rows without training by gradients: the mean, ridge on the last inputs, a linear system, an inertial filter."""
+"""Rows beside the models: the mean, ridge on the last inputs, a linear system, an inertial filter and its correction."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import lstsq, qr, svd
+from scipy.spatial.transform import Rotation
 from sklearn.linear_model import RidgeCV
 
 from benchmarks.sequences.tasks import Problem, Sides, Task
+from tsssm import SSMSequenceRegressor
 from tsssm.data.rotations import RotationForm, nearest
 
 ORDERS = range(1, 7)
 
 
-def mean(problem: Problem, task: Task) -> np.ndarray:
+def mean(problem: Problem, task: Task, seed: int = 0) -> np.ndarray:
     """The mean of the training targets, of rotations the nearest rotation to it."""
     y, rows = problem.train.y, problem.test.y.n_rows
     if task.rotation is None:
@@ -26,7 +28,7 @@ def mean(problem: Problem, task: Task) -> np.ndarray:
     return np.repeat(form.columns(middle), rows, 0)
 
 
-def ridge(problem: Problem, task: Task) -> np.ndarray:
+def ridge(problem: Problem, task: Task, seed: int = 0) -> np.ndarray:
     """Ridge on the inputs of the last five chunks, each tenth of a chunk, the penalty chosen by leaving one out."""
     inputs = [lagged(side, task.chunk / 10, 50) for side in problem]
     model = RidgeCV(np.logspace(-3, 5, 9)).fit(inputs[0], problem.train.y.values)
@@ -104,7 +106,7 @@ def _responses(A: np.ndarray, C: np.ndarray, u: np.ndarray) -> np.ndarray:
     return out.reshape(l * t, -1)
 
 
-def linear(problem: Problem, task: Task) -> np.ndarray:
+def linear(problem: Problem, task: Task, seed: int = 0) -> np.ndarray:
     """The linear system whose order simulates the last third of the training record best, of its first 6,000 rows."""
     u, y = (side.values[:6_000].astype(float) for side in problem.train)
     cut = 2 * len(u) // 3
@@ -116,19 +118,40 @@ def linear(problem: Problem, task: Task) -> np.ndarray:
     return linear_system(u, y, min(ORDERS, key=error)).simulate(problem.test.X.values.astype(float))
 
 
-def inertial_filter(problem: Problem, task: Task) -> np.ndarray:
-    """Orientation by VQF with magnetometer (Laidig and Seel 2023), default settings, at the rows of the targets."""
-    X, y = problem.test
-    found = []
-    for (times, values), (asked, _) in zip(X, y, strict=True):
-        values = np.ascontiguousarray(values, dtype=np.float64)
+def filtered(side: Sides) -> tuple[np.ndarray, np.ndarray]:
+    """VQF with magnetometer (Laidig and Seel 2023), default settings: matrices (m, 3, 3) and IMU (m, 9) at the rows of y."""
+    found, inputs = [], []
+    for (times, values), (asked, _) in zip(side.X, side.y, strict=True):
+        acc, gyr, mag = (np.ascontiguousarray(part, dtype=np.float64) for part in np.split(values, 3, axis=1))
         vqf = import_module("vqf").VQF(float(times[1] - times[0]))
-        gyr, acc, mag = (
-            np.ascontiguousarray(values[:, columns]) for columns in (slice(3, 6), slice(0, 3), slice(6, 9))
-        )
-        quaternions = vqf.updateBatch(gyr, acc, mag)["quat9D"]
-        found.append(quaternions[np.searchsorted(times, asked + 1e-6) - 1])
-    return np.concatenate(found)
+        rows = np.searchsorted(times, asked + 1e-6) - 1
+        found.append(vqf.updateBatch(gyr, acc, mag)["quat9D"][rows])
+        inputs.append(values[rows])
+    return Rotation.from_quat(np.concatenate(found), scalar_first=True).as_matrix(), np.concatenate(inputs)
+
+
+def inertial_filter(problem: Problem, task: Task, seed: int = 0) -> np.ndarray:
+    """Orientation by the filter alone."""
+    return RotationForm.of(problem.test.y.channels).columns(filtered(problem.test)[0])
+
+
+def corrected(problem: Problem, task: Task, seed: int) -> np.ndarray:
+    """The filter, and a rotation in the frame of the earth that S5 predicts from what the sensors feel in that frame.
+
+    A target that is near the identity throughout is easier to learn than the orientation itself.
+    """
+    form, (train, test) = RotationForm.of(problem.train.y.channels), problem
+    sides, matrices = [], []
+    for side in (train, test):
+        found, inputs = filtered(side)
+        felt = np.einsum("mij,msj->msi", found, inputs.reshape(-1, 3, 3)).reshape(-1, 9)
+        sides.append(side.y.with_values(felt, channels=side.X.channels))
+        matrices.append(found)
+    error = form.matrices(train.y.values) @ matrices[0].mT
+    y = train.y.with_values(form.columns(error))
+    model = SSMSequenceRegressor(rotation="6d", depth=2, context=512, batch_size=8, random_state=seed)
+    turn = form.matrices(model.fit(sides[0], y).predict(sides[1], test.y).values)
+    return form.columns(turn @ matrices[1])
 
 
 CLASSICAL = {
@@ -136,6 +159,7 @@ CLASSICAL = {
     "ridge": ("ridge on the inputs of five chunks", ridge),
     "linear": ("linear state space, by subspaces", linear),
     "vqf": ("VQF, nine axes", inertial_filter),
+    "corrected": ("VQF, corrected by S5", corrected),
 }
 
 
@@ -143,7 +167,7 @@ def apply(row: str, name: str, task: Task) -> bool:
     """Whether a row has a meaning for a task, and its package is there."""
     if row == "mean":
         return True
-    if row == "vqf":
+    if row in ("vqf", "corrected"):
         return name == "orientation" and find_spec("vqf") is not None
     if row == "linear":
         return task.later is None

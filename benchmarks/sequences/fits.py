@@ -81,7 +81,7 @@ def measure(cell: Cell) -> Record:
     problem = task.problem(cell.data, setting.amount, cell.seed)
     start, more = time.process_time(), {}
     if cell.row in CLASSICAL:
-        found = CLASSICAL[cell.row][1](problem, task)
+        found = CLASSICAL[cell.row][1](problem, task, cell.seed)
         fitted = time.process_time()
     else:
         arguments = settings(problem, task, cell.alignment, setting.steps)
