@@ -32,7 +32,7 @@ class Setting(NamedTuple):
 
 
 SETTINGS = {"small": Setting("small", 600, 20_000, 1), "full": Setting("full", 3000, 60_000, 3)}
-CONTEXT, BATCH = 512, 8
+BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,9 @@ class Cell:
 def settings(problem: Problem, task: Task, alignment: str, steps: int) -> dict[str, Any]:
     """Arguments of a regressor, the same for all rows of a task."""
     rows = problem.train.X.lengths + (0 if task.later is None else problem.train.y.lengths)
-    windows = int(np.maximum(1, -(-(rows - CONTEXT) // (CONTEXT // 2)) + 1).sum())
+    windows = int(np.maximum(1, -(-(rows - task.context) // (task.context // 2)) + 1).sum())
     return {
-        "context": CONTEXT,
+        "context": task.context,
         "batch_size": BATCH,
         "epochs": max(2, round(steps / max(1, windows / BATCH))),
         # simulations of exact records are neither noisy nor many-valued

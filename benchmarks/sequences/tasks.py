@@ -52,6 +52,8 @@ class Task(NamedTuple):
         Representation, where the target is a rotation.
     needs : str or None
         File of the folder of data.
+    context : int
+        Rows of the pieces in which long records are trained on, several times the memory of the system.
     """
 
     title: str
@@ -62,6 +64,7 @@ class Task(NamedTuple):
     factor: float = 1.0
     rotation: str | None = None
     needs: str | None = None
+    context: int = 512
 
 
 def touch(folder: Path | None, amount: str, seed: int) -> Problem:
@@ -132,7 +135,7 @@ def _every_tenth(X: Panel, y: Panel, channels: list[str], amount: str) -> Sides:
 
 TASKS = {
     "touch": Task("velocity from a synthetic skin, 50 to 5 Hz", touch, 0.2, 0.18, ""),
-    "tanks": Task("cascaded tanks", tanks, 32.0, None, "V"),
+    "tanks": Task("cascaded tanks", tanks, 32.0, None, "V", context=256),
     "silverbox": Task("Silverbox", silverbox, 10 * 2**14 / 1e7, None, "mV", 1e3),
     "breathing": Task(
         "breathing from ECG and pulse, 50 to 5 Hz", breathing, 0.2, 0.18, "std", needs="waveforms.parquet"

@@ -48,7 +48,8 @@ class SSMSequenceRegressor(SequenceEstimator):
         alone. A number in the unit of the times, or a timedelta or text such as "2s" for datetimes.
     context : int, default 4096
         Most rows of a series looked at together in training, targets at times of their own counted; longer series are
-        cut in pieces that overlap by half. None cuts nothing. Predictions always go back to the first row.
+        cut in pieces that overlap by half; of fewer than 200 pieces others at each pass. None cuts nothing. Predictions
+        always go back to the first row.
     straight : bool, default False
         Whether a linear state space runs from the inputs to the answer beside the blocks, whose norms bound theirs: what
         is linear in the inputs then stays so at any size. For systems of physics with exact records.
