@@ -39,13 +39,17 @@ def section(records: Sequence[Record], task: str) -> str:
         # what does not depend on when it is asked stands once
         errors = [spread([record["rmse"] for record in cell], 3) if cell else "" for cell in cells]
         first = next(cell for cell in cells if cell)
+        if spec.later is None:
+            errors.append(spread([record["early"] for record in first], 3))
         trained = "parameters" in first[0]
         size = f"{first[0]['parameters']:,}" if trained else ""
         epoch = f"{np.mean([record['epoch'] for record in first]):.2f}" if trained else ""
         fit = f"{np.mean([record['fit'] for record in first]):.1f}"
         lines.append((TITLES[row], *errors, size, epoch, fit))
     unit = f" [{spec.unit}]" if spec.unit else ""
-    heads = [f"RMSE{unit}, {WHEN[name]}" for name in alignments] if len(alignments) > 1 else [f"RMSE{unit}"]
+    heads = [f"RMSE{unit}, {WHEN[name]}" for name in alignments]
+    if spec.later is None:
+        heads = [f"RMSE{unit}", "first half"]
     columns = ("model", *heads, "parameters", "epoch [s]", "fit [s]")
     return f"**{spec.title}**\n\n{Table(columns, lines).to_markdown()}\n"
 

@@ -25,8 +25,7 @@ class Beside(Layer):
 
     Notes
     -----
-    The cost of both. On Silverbox it took the error of a simulation within the range of the training record from 1.9 to
-    0.6 mV (`benchmarks.sequences`).
+    The cost of both.
 
     Examples
     --------
