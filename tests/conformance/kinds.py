@@ -15,7 +15,7 @@ from tsssm.dynamics.solvers import RK4, ExponentialEulerMaruyama
 from tsssm.dynamics.splines import NaturalCubic, Rectilinear
 from tsssm.grid import Grid
 from tsssm.heads import Head
-from tsssm.layers import S5, Layer, NeuralCDE, NeuralODE, Recipe
+from tsssm.layers import GRU, S5, Layer, NeuralCDE, NeuralODE, Recipe
 
 WIDTH = 3
 """Features of the small layers and heads."""
@@ -53,6 +53,7 @@ FAST = {"timescale": (0.2, 1.0)}
 SMALL_SDE = {"d_state": 4, "width": 5, "paths": 2}
 SMALL_S5 = Recipe(S5, d_state=4, blocks=1, **FAST)
 LAYERS: dict[str, Callable] = {
+    "Beside": lambda kind: kind(WIDTH, Recipe(GRU), SMALL_S5),
     "Bidirectional": lambda kind: kind(WIDTH, SMALL_S5),
     "BoundedSDE": lambda kind: kind(WIDTH, "geometric", **SMALL_SDE),
     "GRU": lambda kind: kind(WIDTH),
@@ -99,8 +100,10 @@ TARGETS = 2
 HEADS: dict[str, Callable] = {
     "Gaussian": lambda kind: kind(WIDTH, TARGETS),
     "Label": lambda kind: kind(WIDTH, torch.ones(3), n_static=2),
+    "Orientation": lambda kind: kind(WIDTH, "9d", n_static=2),
     "Quantile": lambda kind: kind(WIDTH, TARGETS),
     "RowLabel": lambda kind: kind(WIDTH, torch.ones(3)),
+    "RowOrientation": lambda kind: kind(WIDTH),
     "StudentT": lambda kind: kind(WIDTH, TARGETS),
     "Value": lambda kind: kind(WIDTH, TARGETS, n_static=2),
 }

@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from tests.conformance.kinds import HEADS, TARGETS, WIDTH, every_head, small_head
@@ -16,10 +17,12 @@ from tsssm.data.scaling import Scaling
 from tsssm.data.tasks import ranges
 from tsssm.heads import Head
 
-OF_SERIES = {"Label", "Value"}
+OF_SERIES = {"Label", "Orientation", "Value"}
 """Heads whose answers are one row a series."""
 OF_CLASSES = {"RowLabel"}
 """Heads whose targets at rows are numbers of classes."""
+OF_ROTATIONS = {"Orientation", "RowOrientation"}
+"""Heads whose labels or targets are rotation matrices, row by row."""
 
 CLOSE = {"rtol": 1e-10, "atol": 1e-10}
 LENGTHS = [4, 1, 6, 0, 3]
@@ -39,6 +42,9 @@ def source_for(name: str) -> Source:
     label = np.array([0, 2, 1, 0, 2]) if name == "Label" else rng.standard_normal((5, TARGETS)).astype(np.float32)
     static = rng.standard_normal((5, 2))
     target = rng.integers(0, 3, (14, 1)).astype(float) if name in OF_CLASSES else None
+    if name in OF_ROTATIONS:
+        label = Rotation.random(5, rng=1).as_matrix().reshape(5, 9).astype(np.float32)
+        target = Rotation.random(14, rng=2).as_matrix().reshape(14, 9)
     return Source(panel, Scaling.fit(panel), 0.1, static, label if name in OF_SERIES else None, target)
 
 
@@ -47,7 +53,7 @@ def batch_of(name: str, series: list[int], share: float = 0.5) -> Batch:
     source, series = source_for(name), np.array(series)
     rows = ranges(source.offsets[series], source.lengths[series])
     hidden = np.random.default_rng(1).random((14, TARGETS))[rows] < share
-    wanted = hidden[:, : source.asked.shape[1]] & source.asked[rows]
+    wanted = (hidden if source.asked.shape[1] == TARGETS else hidden[:, :1]) & source.asked[rows]
     return source.batch(Question(rows, source.lengths[series], series, hidden, wanted))
 
 

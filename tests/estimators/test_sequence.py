@@ -133,6 +133,30 @@ def test_pieces_answer_each_row_once_from_half_a_context(context):
     assert (apart.hidden.all(1) == apart.wanted[:, 0]).all()
 
 
+@pytest.mark.parametrize("apart", [True, False])
+def test_moving_pieces_stay_in_their_series_and_go_everywhere(apart):
+    panel, context = Panel.from_series([np.arange(length, dtype=float) for length in (40, 5, 23, 7)]), 8
+    source = Source(panel, Scaling.fit(panel), 1.0, target=np.ones((panel.n_rows, 1)))
+    windows, rng = lead_in(source, context), np.random.default_rng(0)
+    every, task, owner = np.arange(len(windows)), AskTargets(apart, moving=True), np.repeat(np.arange(4), panel.lengths)
+    asked = np.zeros(panel.n_rows, int)
+    for _ in range(30):
+        question = task(windows, every, rng)
+        starts = np.append(0, np.cumsum(question.counts))[:-1]
+        for number, (start, count) in enumerate(zip(starts, question.counts, strict=True)):
+            rows, wanted = question.rows[start : start + count], question.wanted[start : start + count, 0]
+            assert len(np.unique(owner[rows])) == 1 and np.ptp(rows) < context and set(np.diff(rows)) <= {0, 1}
+            # from half a context before, or from the start of the series
+            lead = rows[wanted].min() - rows[0]
+            assert lead >= context // 2 or rows[0] == source.offsets[owner[rows[0]]]
+            assert windows.offsets[number] != source.offsets[owner[rows[0]]] or rows[0] == windows.offsets[number]
+            asked[rows[wanted]] += 1
+    assert (asked >= 15).all()
+    # a prediction and a fit that holds windows out ask each target once
+    for fixed in (task(windows, every), AskTargets(apart)(windows, every, rng)):
+        assert np.array_equal(np.sort(fixed.rows[fixed.wanted[:, 0]]), np.arange(panel.n_rows))
+
+
 def test_training_in_pieces_learns_a_long_record():
     rng = np.random.default_rng(0)
     u = rng.normal(size=(3000, 1))

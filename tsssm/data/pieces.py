@@ -37,14 +37,21 @@ class AskTargets:
     apart : bool
         Whether a target is asked of a silent row of its own, even where a row shown stands at the same time: right
         behind that row. Then all targets are read off the state alike, wherever their clock puts them.
+    moving : bool, default False
+        Whether windows that do not begin a series are moved at random, by up to half a context either way: of a few long
+        records no two passes then show the same pieces. Only where no window is held out, whose targets others would ask.
     """
 
     apart: bool
+    moving: bool = False
 
     def __call__(self, windows: Windows, numbers: np.ndarray, rng: np.random.Generator | None = None) -> Question:
-        counts = windows.lengths[numbers]
-        rows = ranges(windows.offsets[numbers], counts)
-        mine = rows >= np.repeat(windows.earliest[numbers], counts)
+        begin, counts, earliest = windows.offsets[numbers], windows.lengths[numbers], windows.earliest[numbers]
+        if self.moving and rng is not None:
+            move = _moves(windows, numbers, rng)
+            begin, earliest = begin + move, earliest + move
+        rows = ranges(begin, counts)
+        mine = rows >= np.repeat(earliest, counts)
         wanted = windows.source.asked[rows] & mine[:, None]
         if not self.apart:
             return Question(rows, counts, numbers, wanted=wanted)
@@ -56,3 +63,14 @@ class AskTargets:
         owner = np.repeat(np.arange(len(numbers)), counts)
         counts = np.bincount(owner, copies, minlength=len(numbers)).astype(np.int64)
         return Question(rows[place], counts, numbers, hidden, wanted)
+
+
+def _moves(windows: Windows, numbers: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """By how many rows each window is moved: none of those that begin a series, and none beyond its ends."""
+    begin, series = windows.offsets[numbers], windows.series[numbers]
+    first, end = windows.source.offsets[series], windows.source.offsets[series + 1]
+    if (begin == first).all():
+        return np.zeros_like(begin)
+    far = windows.context // 2
+    move = rng.integers(-far, far + 1, len(begin)).clip(first - begin, end - begin - windows.lengths[numbers])
+    return np.where(begin == first, 0, move)

@@ -123,6 +123,67 @@ def decays(n: int = 60, noise: float = 0.02, random_state: Seed = None) -> tuple
     return Panel(times, values, offsets, np.arange(n), ("x",)), half_lives
 
 
+def tactile(n: int = 200, seconds: float = 20.0, channels: int = 8, random_state: Seed = None) -> tuple[Panel, Panel]:
+    """Give what a skin feels of a body drawn over it, 50 times a second, and its velocity, 5 times a second.
+
+    The velocity v drives a bristle p'' = w^2 (v - p) - 2 d w p' with w = 2 pi 6 Hz and d = 0.15, which sticks: h follows p
+    with a play of 0.3. Channels mix p, p' / w and h, scaled by gains of each series, drift, and are noisy.
+
+    Parameters
+    ----------
+    n : int
+        Number of series.
+    seconds : float
+        Length of each.
+    channels : int
+        How many the skin has.
+    random_state : int, RandomState or None
+        Seed.
+
+    Returns
+    -------
+    panel : Panel, (n, channels)
+        Times in seconds, 0, 0.02, ...
+    velocity : Panel, (n, 2)
+        `v_x` and `v_y` at 0, 0.2, ..., of variance about 1.
+
+    Examples
+    --------
+    >>> panel, velocity = tactile(2, seconds=4, random_state=0)
+    >>> panel.lengths.tolist(), velocity.lengths.tolist()
+    ([200, 200], [20, 20])
+    """
+    rng, gap, w, d = check_random_state(random_state), 0.02, 2 * np.pi * 6, 0.15
+    length = round(seconds / gap)
+    mixing = rng.standard_normal((6, channels)) / np.sqrt(6)
+    # two lags of a quarter of a second, run in from before the start
+    noise, keep = rng.standard_normal((100 + length, n, 2)), np.exp(-gap / 0.25)
+    slow = np.zeros((2, n, 2))
+    v, felt = np.empty((length, n, 2)), np.empty((length, n, 6))
+    p = q = h = np.zeros((n, 2))
+    for k, kick in enumerate(noise, start=-100):
+        slow[0] = keep * slow[0] + np.sqrt(1 - keep**2) * kick
+        slow[1] = keep * slow[1] + (1 - keep**2) / np.sqrt(1 + keep**2) * slow[0]
+        # four steps of a semi-implicit rule a sample keep the bristle's energy to a per cent
+        for _ in range(4):
+            q = q + gap / 4 * (w**2 * (slow[1] - p) - 2 * d * w * q)
+            p = p + gap / 4 * q
+            h = np.clip(h, p - 0.3, p + 0.3)
+        if k >= 0:
+            v[k], felt[k] = slow[1], np.concatenate([p, q / w, h], 1)
+    gains = np.exp(0.2 * rng.standard_normal((n, channels)))
+    drift = np.cumsum(0.01 * rng.standard_normal((length, n, channels)), 0) + rng.standard_normal((n, channels))
+    values = felt @ mixing * gains + drift + 0.05 * rng.standard_normal((length, n, channels))
+    return _even(values, gap, [f"s{j}" for j in range(channels)]), _even(v[::10], 10 * gap, ["v_x", "v_y"])
+
+
+def _even(values: np.ndarray, gap: float, channels: list[str]) -> Panel:
+    """Give a panel of values (l, n, c) on one even clock."""
+    length, n, c = values.shape
+    times, offsets = np.tile(np.arange(length) * gap, n), np.arange(n + 1) * length
+    return Panel(times, values.transpose(1, 0, 2).reshape(-1, c), offsets, np.arange(n), tuple(channels))
+
+
 def _irregular(n: int, low: int, high: int, end: float, rng: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
     """Give increasing times in [0, end) of n series with `low` to `high` rows each, and offsets."""
     lengths = rng.randint(low, high + 1, n)

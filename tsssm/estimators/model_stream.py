@@ -18,7 +18,7 @@ from tsssm.errors import explain
 from tsssm.estimators.covariates import flattened as flat_table
 from tsssm.estimators.labels import geometric_mean
 from tsssm.grid import Grid
-from tsssm.heads import Label, Value
+from tsssm.heads import Label, Orientation, Value
 from tsssm.heads.pooling import Pooled
 from tsssm.layers.base import Carried
 from tsssm.models import SequenceModel
@@ -119,7 +119,7 @@ class PooledStream(ModelStream):
         self._covariates, self._static = estimator.covariates_, one_row(static)
         self._covariates.encoder.transform(self._static, 1)
         self._summary = RunningSummary(self._arrivals.channels)
-        self._heads: list[Label | Value] = [model.head for model in self._models]
+        self._heads: list[Label | Orientation | Value] = [model.head for model in self._models]
 
     @abstractmethod
     def predict(self) -> Any:
@@ -196,12 +196,11 @@ class NumberStream(PooledStream):
 
     def __init__(self, estimator: SSMRegressor, static: Any = None, tolerance: Any = None):
         super().__init__(estimator, static, tolerance)
-        self._center, self._scale, self._flat = estimator.target_center_, estimator.target_scale_, estimator._flat
+        self._kind, self._back = estimator._kind, estimator._back
 
     def predict(self) -> Any:
-        """The number predicted from all that came so far, or numbers (n_out,) as in training."""
-        out = self._answer("value") * self._scale + self._center
-        return out[0] if self._flat else out
+        """The number predicted from all that came so far, or numbers (n_out,) or a rotation as in training."""
+        return self._back(self._kind.decode(self._answer(self._kind.answer[0])[None]))[0]
 
 
 def piece_of(before: Carry | None, times: np.ndarray, scaled: np.ndarray, observed: np.ndarray) -> Batch:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tsssm.errors import explain
 from tsssm.estimators.model_stream import ModelStream
-from tsssm.heads import Gaussian, RowLabel
+from tsssm.heads import RowLabel
 
 if TYPE_CHECKING:
     from tsssm.estimators.sequence import SequenceEstimator
@@ -68,14 +68,13 @@ class RowStream(AskedStream):
 
     def __init__(self, estimator: SSMSequenceRegressor, tolerance: Any = None):
         super().__init__(estimator, tolerance)
-        self._center, self._scale = estimator.target_center_, estimator.target_scale_
-        self._heads: list[Gaussian] = [model.head for model in self._models]
+        self._kind, self._targets = estimator._kind, len(estimator.targets_)
 
     def _said(self, number: int, features: Tensor) -> np.ndarray:
-        return self._heads[number].moments(features)[0][0].numpy()
+        return self._kind.read_rows(self._models[number].head, features)[0].numpy()
 
     def predict(self, at: Any = None) -> np.ndarray:
-        """Predicted means at the last row, (t,), or at the times `at`, (m, t).
+        """Predicted means at the last row, (t,), or at the times `at`, (m, t); rotations in the channels fitted to.
 
         Parameters
         ----------
@@ -88,7 +87,7 @@ class RowStream(AskedStream):
         ValueError
             Where nothing has come yet, or a time lies in the past.
         """
-        return self._ask(at) * self._scale + self._center
+        return self._kind.decode(self._ask(at))
 
     def update_predict(self, times: Any, values: Any) -> np.ndarray:
         """Add observations (k,), (k, c), and give what `predict` says after each of the rows, (k, t).
@@ -99,7 +98,7 @@ class RowStream(AskedStream):
         if np.ndim(times) == 0:
             return self.update(times, values).predict()[None]
         pairs = zip(times, values, strict=True)
-        return np.array([self.update(time, row).predict() for time, row in pairs]).reshape(-1, len(self._center))
+        return np.array([self.update(time, row).predict() for time, row in pairs]).reshape(-1, self._targets)
 
 
 class RowClassStream(AskedStream):

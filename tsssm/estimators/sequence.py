@@ -16,7 +16,7 @@ from tsssm.data.pieces import AskTargets, lead_in
 from tsssm.errors import explain
 from tsssm.estimators.base import ROWS_AT_ONCE, Estimator
 from tsssm.estimators.horizon import span_of
-from tsssm.estimators.members import Plan
+from tsssm.estimators.members import ENOUGH_TO_JUDGE, Plan
 from tsssm.estimators.targets import joined, on_rows, refuse_apart, rows_of, split_channels
 from tsssm.heads import Head
 from tsssm.models import Model, SequenceModel
@@ -84,7 +84,7 @@ class SequenceEstimator(Estimator):
         def make() -> SequenceModel:
             return SequenceModel(embed(), backbone(), head())
 
-        return Plan(make, AskTargets(not self.on_rows_), windows, some)
+        return Plan(make, AskTargets(not self.on_rows_, moving=len(some) < ENOUGH_TO_JUDGE), windows, some)
 
     def _later(self, panel: Panel) -> float:
         """The lookahead in the unit of the clock."""

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 from sklearn.utils import check_array
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from tsssm.data import Panel, as_panel
+from tsssm.data.rotations import RotationForm
 from tsssm.errors import explain
 from tsssm.estimators.labels import centred
 from tsssm.estimators.queries import is_table
+from tsssm.estimators.rotation_targets import MATRIX
 from tsssm.estimators.row_stream import RowStream
 from tsssm.estimators.sequence import SequenceEstimator
+from tsssm.estimators.target_kinds import Numbers, Rotations, TargetKind
 from tsssm.estimators.targets import aligned, by_row, is_rows
-from tsssm.heads import Gaussian, Head
+from tsssm.heads import Head
+from tsssm.layers import S5, Beside, Bidirectional, Layer, Recipe, Stack
 
 
 class SSMSequenceRegressor(SequenceEstimator):
@@ -43,7 +48,15 @@ class SSMSequenceRegressor(SequenceEstimator):
         alone. A number in the unit of the times, or a timedelta or text such as "2s" for datetimes.
     context : int, default 4096
         Most rows of a series looked at together in training, targets at times of their own counted; longer series are
-        cut in pieces that overlap by half. None cuts nothing. Predictions always go back to the first row.
+        cut in pieces that overlap by half; of fewer than 200 pieces others at each pass. None cuts nothing. Predictions
+        always go back to the first row.
+    straight : bool, default False
+        Whether a linear state space runs from the inputs to the answer beside the blocks, whose norms bound theirs: what
+        is linear in the inputs then stays so at any size. For systems of physics with exact records.
+    rotation : {"6d", "9d"}, optional
+        Take the target for a rotation from the body to the earth, made of six numbers (two columns made orthonormal) or
+        nine (the rotation nearest to a matrix): y has four channels of a quaternion, whose names end in w, x, y and z,
+        or nine of a matrix, row by row, or is an array of matrices (n, l, 3, 3); answers come in the same form.
     epochs : int, optional
         Passes over the data. If not given, enough for about 600 steps, between 8 and 200.
     lr : float, default 0.004
@@ -68,11 +81,12 @@ class SSMSequenceRegressor(SequenceEstimator):
     targets_ : tuple of str
         Channels of the target panel.
     target_center_, target_scale_ : ndarray, (t,)
-        Mean and standard deviation of the training targets.
+        Mean and standard deviation of the training targets, where these are no rotation.
 
     Notes
     -----
-    Trained by the Gaussian negative log-likelihood of standardised targets, with a variance for each row.
+    Trained by the Gaussian negative log-likelihood of standardised targets, with a variance for each row; rotations by the
+    mean angle to the truth.
 
     y may have rows of its own, fewer or more than X and at other times. Then each target is read off the state at its
     time: no row after it, or after its `lookahead`, can change it, and what else is asked does not either. A target
@@ -87,6 +101,12 @@ class SSMSequenceRegressor(SequenceEstimator):
     True
     """
 
+    _parameter_constraints: ClassVar[dict[str, list]] = {
+        **SequenceEstimator._parameter_constraints,
+        "straight": ["boolean"],
+        "rotation": [StrOptions({"6d", "9d"}), None],
+    }
+
     def __init__(
         self,
         layer: Any = "s5",
@@ -97,6 +117,8 @@ class SSMSequenceRegressor(SequenceEstimator):
         target: Sequence[str] | None = None,
         lookahead: Any = None,
         context: int | None = 4096,
+        straight: bool = False,
+        rotation: str | None = None,
         epochs: int | None = None,
         lr: float = 0.004,
         batch_size: int = 32,
@@ -115,6 +137,8 @@ class SSMSequenceRegressor(SequenceEstimator):
         self.target = target
         self.lookahead = lookahead
         self.context = context
+        self.straight = straight
+        self.rotation = rotation
         self.epochs = epochs
         self.lr = lr
         self.batch_size = batch_size
@@ -125,9 +149,19 @@ class SSMSequenceRegressor(SequenceEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
+    def _backbone(self, both_ways: bool = False) -> Callable[[], Layer]:
+        if not self.straight:
+            return super()._backbone(both_ways)
+        recipe, linear = self._recipe, Recipe(S5)
+        if both_ways:
+            recipe, linear = (Recipe(Bidirectional, layer=each) for each in (recipe, linear))
+        stack = Recipe(Stack, layer=recipe, depth=self.depth, dropout=self.dropout)
+        d_model = self.d_model
+        return lambda: Beside(d_model, stack, linear)
+
     def _head(self) -> Callable[[], Head]:
-        d_model, n_out = self.d_model, len(self.targets_)
-        return lambda: Gaussian(d_model, n_out)
+        d_model, kind = self.d_model, self._kind
+        return lambda: kind.row_head(d_model)
 
     def _read_targets(self, panel: Panel, y: Any) -> tuple[Panel, np.ndarray]:
         rows = self._target_panel(panel, y)
@@ -139,11 +173,17 @@ class SSMSequenceRegressor(SequenceEstimator):
             )
         self.targets_ = rows.channels
         if not self._goes_on():
-            self.target_center_, self.target_scale_ = centred(rows.values)
-        return rows, (rows.values - self.target_center_) / self.target_scale_
+            self._kind = self._learn_kind(rows)
+        return rows, self._kind.encode(rows.values)
+
+    def _learn_kind(self, rows: Panel) -> TargetKind:
+        if self.rotation is not None:
+            return Rotations(RotationForm.of(rows.channels), self.rotation)
+        self.target_center_, self.target_scale_ = centred(rows.values)
+        return Numbers(self.target_center_, self.target_scale_)
 
     def _target_panel(self, panel: Panel, y: Any) -> Panel:
-        """Targets as a panel; an array (n,) is the same at all rows of a series, (n, l) or (n, l, t) row by row."""
+        """Targets as a panel; an array (n,) is the same at all rows of a series, (n, l), (n, l, t) or (n, l, 3, 3) not."""
         if y is None:
             raise ValueError(
                 explain(
@@ -158,7 +198,8 @@ class SSMSequenceRegressor(SequenceEstimator):
             y, ensure_2d=False, allow_nd=True, dtype=np.float64, ensure_all_finite="allow-nan", input_name="y"
         )
         rows = by_row(panel, y).reshape(panel.n_rows, -1)
-        return panel.with_values(rows, channels=[f"target_{i}" for i in range(rows.shape[1])])
+        names = MATRIX if y.shape[2:] == (3, 3) else [f"target_{i}" for i in range(rows.shape[1])]
+        return panel.with_values(rows, channels=names)
 
     def predict(self, X: Any, times: Any = None) -> Panel | np.ndarray:
         """Predicted means at the rows of X, or at any times.
@@ -174,7 +215,7 @@ class SSMSequenceRegressor(SequenceEstimator):
         -------
         Panel or ndarray
             A Panel with the rows asked and the channels of the target; for X an array and without `times` an array
-            (n, l) or (n, l, t).
+            (n, l), (n, l, t) or (n, l, 3, 3).
 
         Raises
         ------
@@ -182,12 +223,17 @@ class SSMSequenceRegressor(SequenceEstimator):
             Where X has other channels or another clock than the training panel, or `times` do not fit X.
         """
         panel = self._fitted_panel(X)
-        rows, means = self._answered(panel, times, "mean")
-        means = means.reshape(-1, len(self.targets_)) * self.target_scale_ + self.target_center_
+        rows, answers = self._answered(panel, times, self._kind.answer[1])
+        found = self._kind.decode(answers) if len(answers) else np.empty((0, len(self.targets_)))
         if times is None and is_table(X):
-            means = means.reshape(len(panel), -1, len(self.targets_))
-            return means[:, :, 0] if len(self.targets_) == 1 else means
-        return rows.with_values(means, channels=self.targets_)
+            return found.reshape(len(panel), -1, *self._item())
+        return rows.with_values(found, channels=self.targets_)
+
+    def _item(self) -> tuple[int, ...]:
+        """Shape of what an array of targets holds for a row."""
+        if self.targets_ == MATRIX:
+            return 3, 3
+        return (len(self.targets_),) if len(self.targets_) > 1 else ()
 
     def stream(self, tolerance: Any = None) -> RowStream:
         """Give a series that grows as observations arrive, answered at each row, or later.
@@ -222,18 +268,15 @@ class SSMSequenceRegressor(SequenceEstimator):
         -------
         DataFrame
             A row for each target: root mean square error "rmse", mean absolute error "mae", coefficient of
-            determination "r2" and the number of values "count".
+            determination "r2" and the number of values "count". Of a rotation rows "rotation", "tilt" and "heading" with
+            mean, median, 95 % quantile and root mean square of the angles in degrees, see `rotation_errors`.
         """
         found, truth = self._judged(X, y)
-        off, spread = found - truth, truth - np.nanmean(truth, axis=0)
-        rmse, mae = np.sqrt(np.nanmean(off**2, axis=0)), np.nanmean(np.abs(off), axis=0)
-        r2 = 1 - np.nansum(off**2, axis=0) / np.nansum(spread**2, axis=0)
-        table = {"rmse": rmse, "mae": mae, "r2": r2, "count": np.isfinite(truth).sum(0)}
-        return pd.DataFrame(table, index=pd.Index(self.targets_, name="target"))
+        return self._kind.errors(found, truth, self.targets_)
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Coefficient of determination R^2 over all targets observed, each weighing the same."""
-        return float(self.errors(X, y)["r2"].mean())
+        """Coefficient of determination R^2 over all targets observed, each weighing the same; of a rotation minus the mean angle."""
+        return self._kind.score(self.errors(X, y))
 
     def _judged(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
         """Predicted and true targets (m, t) at the rows of y."""

@@ -119,6 +119,12 @@ def _refuse_estimator(est: Any, form: str) -> None:
     if not getattr(est, "on_rows_", True):
         came = "the targets of this SSMSequenceRegressor had rows of their own, or a lookahead"
         raise ValueError(explain("an exported model must answer at the rows it reads", came, "Predict with tsssm"))
+    if getattr(est, "rotation", None) is not None:
+        came = f"the target of this {type(est).__name__} is a rotation"
+        raise ValueError(explain("an exported regressor must answer with plain numbers", came, "Predict with tsssm"))
+    if getattr(est, "straight", False):
+        came = "this SSMSequenceRegressor has a linear path beside its blocks"
+        raise ValueError(explain("an exported model must be a stack of blocks", came, "Fit with straight=False"))
     stack = est.models_[0].layer
     for block in stack.blocks:
         refuse_layer(block.layer)

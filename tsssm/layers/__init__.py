@@ -1,6 +1,7 @@
 """Layers: one architecture a file, each of them dynamics on a grid."""
 
 from tsssm.layers.base import Layer, Recipe
+from tsssm.layers.beside import Beside
 from tsssm.layers.bidirectional import Bidirectional
 from tsssm.layers.bounded_sde import BoundedSDE
 from tsssm.layers.gru import GRU
@@ -25,6 +26,7 @@ __all__ = [
     "S4",
     "S4D",
     "S5",
+    "Beside",
     "Bidirectional",
     "BoundedSDE",
     "GeometricSDE",

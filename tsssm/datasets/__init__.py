@@ -1,23 +1,38 @@
 """Real data sets that come with the package, as panels; the card of each is `CARD.md` in its folder.
 
 Every loader takes `path`, a folder with your own copy of the same files; by default it reads the copy that comes with
-tsssm. It raises FileNotFoundError, naming the file, where the folder lacks it.
+tsssm, where there is one. It raises FileNotFoundError, naming the file, where the folder lacks it.
 """
 
 from __future__ import annotations
-
-from os import PathLike
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from tsssm.data.clock import Clock
 from tsssm.data.panel import Panel
-from tsssm.errors import explain
+from tsssm.datasets.files import Folder, choose, find, read
+from tsssm.datasets.motion import load_broad, load_csp_bench
+from tsssm.datasets.systems import load_cascaded_tanks, load_silverbox
+from tsssm.datasets.waveforms import load_waveforms
+
+__all__ = [
+    "load_basic_motions",
+    "load_broad",
+    "load_cascaded_tanks",
+    "load_cgm",
+    "load_csp_bench",
+    "load_etth1",
+    "load_gunpoint",
+    "load_japanese_vowels",
+    "load_pendulum",
+    "load_physionet2012",
+    "load_silverbox",
+    "load_ushcn",
+    "load_waveforms",
+]
 
 UNITS = ("coronary", "cardiac surgery", "medical", "surgical")
-Folder = str | PathLike[str] | None
 
 
 def load_physionet2012(subset: str = "a", path: Folder = None) -> tuple[Panel, np.ndarray]:
@@ -47,8 +62,8 @@ def load_physionet2012(subset: str = "a", path: Folder = None) -> tuple[Panel, n
     >>> X.shape, int(y.sum())
     ((4000, 37), 554)
     """
-    file = f"set_{_choose('subset', subset, ('a', 'b'))}.npz"
-    data = _read(_find("physionet2012", file, path))
+    file = f"set_{choose('subset', subset, ('a', 'b'))}.npz"
+    data = read(find("physionet2012", file, path))
     ids = data["record_id"]
     series = np.repeat(np.arange(len(ids)), np.diff(data["offsets"]))
     minute = data["minute"].astype(np.int64)
@@ -156,7 +171,7 @@ def load_etth1(path: Folder = None) -> Panel:
     >>> X.shape, X.n_rows
     ((1, 7), 17420)
     """
-    file = _find("etth1", "ETTh1.csv.gz", path)
+    file = find("etth1", "ETTh1.csv.gz", path)
     # pandas' default parser is off by one unit in the last place for some numbers.
     frame = pd.read_csv(file, parse_dates=["date"], float_precision="round_trip")
     return Panel.from_frame(frame.assign(id="ETTh1"), id="id", time="date")
@@ -176,7 +191,7 @@ def load_ushcn(path: Folder = None) -> Panel:
     >>> load_ushcn().channels
     ('PRCP', 'SNOW', 'SNWD', 'TMAX', 'TMIN')
     """
-    data = _read(_find("ushcn", "ushcn_daily_ri.npz", path))
+    data = read(find("ushcn", "ushcn_daily_ri.npz", path))
     kept = data["qflag"] == b""
     station, day, element = (data[name][kept] for name in ("station", "day", "element"))
     rows, row = np.unique(np.stack([station, day], axis=1), axis=0, return_inverse=True)
@@ -203,7 +218,7 @@ def load_cgm(path: Folder = None) -> Panel:
     >>> X.shape, X.n_rows
     ((19, 1), 34890)
     """
-    frame = pd.read_csv(_find("cgm", "glucose.csv.gz", path), parse_dates=["time"])
+    frame = pd.read_csv(find("cgm", "glucose.csv.gz", path), parse_dates=["time"])
     frame = frame.rename(columns={"gl": "glucose"})
     static = frame.groupby("id", sort=False)[["diagnosis"]].first()
     return Panel.from_frame(frame, id="id", time="time", channels=["glucose"], static=static)
@@ -241,7 +256,7 @@ def load_pendulum(split: str = "train", random_state: int = 0, path: Folder = No
     ((1000, 576), ('sin', 'cos'))
     """
     splits = ("train", "valid", "test")
-    data = _read(_find("pendulum", f"{_choose('split', split, splits)}.npz", path))
+    data = read(find("pendulum", f"{choose('split', split, splits)}.npz", path))
     n, length = data["time_index"].shape
     offsets = np.arange(n + 1, dtype=np.int64) * length
     channels = tuple(f"pixel_{i}_{j}" for i in range(24) for j in range(24))
@@ -263,8 +278,8 @@ def _blur(data: dict[str, np.ndarray], rng: np.random.Generator) -> np.ndarray:
 
 
 def _labelled(name: str, split: str, path: Folder) -> tuple[Panel, np.ndarray]:
-    file = f"{_choose('split', split, ('train', 'test'))}.npz"
-    data = _read(_find(name, file, path))
+    file = f"{choose('split', split, ('train', 'test'))}.npz"
+    data = read(find(name, file, path))
     offsets, values = data["offsets"].astype(np.int64), data["values"]
     times = np.arange(len(values)) - np.repeat(offsets[:-1], np.diff(offsets))
     channels = tuple(f"dim_{j}" for j in range(values.shape[1]))
@@ -272,29 +287,5 @@ def _labelled(name: str, split: str, path: Folder) -> tuple[Panel, np.ndarray]:
     return X, data["label"]
 
 
-def _read(file: Path) -> dict[str, np.ndarray]:
-    with np.load(file) as stored:
-        return dict(stored)
-
-
 def _known(values: np.ndarray) -> np.ndarray:
     return np.where(values == -1, np.nan, values.astype(np.float64))
-
-
-def _choose(name: str, value: str, choices: tuple[str, ...]) -> str:
-    if value not in choices:
-        some = ", ".join(repr(choice) for choice in choices)
-        raise ValueError(explain(f"`{name}` must be one of {some}", f"got {value!r}", "Pass one of these"))
-    return value
-
-
-def _find(name: str, file: str, path: Folder) -> Path:
-    """Give the path of a data file: in the user's folder, in the installed package, or in the checkout."""
-    installed = Path(__file__).parent / "_datasets"
-    home = installed if installed.is_dir() else Path(__file__).parents[1] / "datasets"
-    folder = home / name if path is None else Path(path)
-    if not (folder / file).is_file():
-        came = f"{str(folder)!r} has no {file}"
-        do = "Give the folder that holds it as `path`, or install tsssm again to have its own copy"
-        raise FileNotFoundError(explain(f"the files of {name} must be in their folder", came, do))
-    return folder / file

@@ -1,0 +1,1 @@
+"""Sequence to sequence: what sensors tell of slower quantities, by flat and by hierarchical models."""
