@@ -15,7 +15,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tsssm import data, datasets, diagnostics, dynamics, estimators, heads, io, layers, models, plots, training
+    from tsssm import (
+        data,
+        datasets,
+        diagnostics,
+        dynamics,
+        estimators,
+        heads,
+        io,
+        layers,
+        models,
+        plots,
+        sktime,
+        training,
+    )
     from tsssm.data import Panel, as_panel
     from tsssm.estimators import (
         KalmanForecaster,
@@ -63,6 +76,7 @@ _SUBMODULES = (
     "layers",
     "models",
     "plots",
+    "sktime",
     "training",
 )
 
@@ -94,6 +108,7 @@ __all__ = [
     "layers",
     "models",
     "plots",
+    "sktime",
     "training",
 ]
 

@@ -20,7 +20,7 @@ from tsssm.sktime.common import ScikitMixin, SeriesDoorMixin
 from tsssm.sktime.distribution import Piecewise
 from tsssm.sktime.frames import numbers_in, panel_of, plain
 from tsssm.sktime.history import History
-from tsssm.sktime.horizon import index_asked, refuse_empty, refuse_missing, stamps_asked
+from tsssm.sktime.horizon import check_horizon, index_asked, refuse_missing, stamps_asked
 
 # rows inside the history that are asked at once, each of which is a series of its own
 AT_ONCE = 256
@@ -51,9 +51,8 @@ class SSMForecaster(ScikitMixin, SeriesDoorMixin, BaseForecaster):
     -----
     Stamps may be irregular. Horizons are absolute stamps, durations after the cutoff (timedeltas), or steps, where the
     horizon or all series have one frequency. sktime knows a single cutoff, the latest stamp of all series. Where series
-    are to be asked at stamps of their own, pass an absolute horizon that holds them all, and X with a row for each stamp
-    of each series (any columns, in `fit` too): the rows of X in the horizon and after the end of their series are
-    answered.
+    are to be asked at stamps of their own, pass a horizon that holds them all, and X with a row for each stamp of each
+    series (any columns, in `fit` too): the rows of X in the horizon and after the end of their series are answered.
 
     A horizon inside the history is answered from the rows before each stamp. `update` adds rows without training, and of
     each series the last 2 `context` rows are kept, never all data. After `pretrain` on a panel, `fit` keeps the weights
@@ -133,7 +132,7 @@ class SSMForecaster(ScikitMixin, SeriesDoorMixin, BaseForecaster):
         super().__init__()
 
     def _check_fh(self, fh: Any, pred_int: bool = False) -> ForecastingHorizon | None:
-        refuse_empty(fh)
+        check_horizon(fh, self._cutoff)
         return super()._check_fh(fh, pred_int)
 
     def _fit(self, y: pd.DataFrame, X: pd.DataFrame | None, fh: ForecastingHorizon | None) -> SSMForecaster:
@@ -182,7 +181,8 @@ class SSMForecaster(ScikitMixin, SeriesDoorMixin, BaseForecaster):
         history = self._history
         seen, last = history.rows, history.last()
         stamps = stamps_asked(fh, self.cutoff, history.frame.index)
-        index = index_asked(stamps, fh.is_relative, seen, last, X).set_names(history.frame.index.names)
+        counted = fh.is_relative and not isinstance(fh.to_pandas(), pd.TimedeltaIndex)
+        index = index_asked(stamps, counted, seen, last, X).set_names(history.frame.index.names)
         owner, times = numbers_in(seen.names, index), index.get_level_values(-1)
         history.refuse_before(owner, times)
         known = np.empty((len(index), 0))
@@ -235,4 +235,4 @@ class SSMForecaster(ScikitMixin, SeriesDoorMixin, BaseForecaster):
     def get_test_params(cls, parameter_set: str = "default") -> list[dict[str, Any]]:
         """Settings that fit in moments, for sktime's checks."""
         small = {"horizon": 3, "d_model": 4, "depth": 1, "epochs": 1, "random_state": 0}
-        return [small, {**small, "layer": "gru", "head": "student_t", "dropout": 0.0}]
+        return [small, {**small, "horizon": 2, "head": "gaussian", "dropout": 0.0}]

@@ -11,15 +11,18 @@ from tsssm.data import Panel
 from tsssm.errors import explain
 
 
-def timed(frame: Any, unit: str = "s") -> Any:
-    """Give a frame with float times as one with timedeltas, which sktime takes: a time t becomes t units.
+def timed(frame: Any, unit: str = "s", origin: Any = None) -> Any:
+    """Give a frame with float times as one with timedeltas or datetimes, which sktime takes: t becomes origin + t units.
 
     Parameters
     ----------
     frame : Series, DataFrame or Panel
         Its index, or the last level of it, holds the times, as numbers.
     unit : str, default "s"
-        What one stands for, in words of `pandas.to_timedelta`: "s", "h", "D", ... Horizons are then timedeltas too.
+        What one stands for, in words of `pandas.to_timedelta`: "s", "h", "D", ...
+    origin : datetime or str, optional
+        Stands for t = 0. Without, times become timedeltas, and sktime counts every horizon from the last one. With an
+        origin they become datetimes, which horizons can name, as `evaluate` does; a forecaster then reads the calendar.
 
     Returns
     -------
@@ -43,12 +46,13 @@ def timed(frame: Any, unit: str = "s") -> Any:
     if not pd.api.types.is_numeric_dtype(times.dtype):
         came = f"times of type {times.dtype} came"
         raise ValueError(explain("times must be numbers to be read in a unit", came, "Pass the frame as it is"))
-    spans = pd.to_timedelta(np.asarray(times, dtype=np.float64), unit=unit).as_unit("ns").rename(times.name)
+    spans = pd.to_timedelta(np.asarray(times, dtype=np.float64), unit=unit).as_unit("ns")
+    stamps = (spans if origin is None else pd.Timestamp(origin).as_unit("ns") + spans).rename(times.name)
     if frame.index.nlevels == 1:
-        frame.index = spans
+        frame.index = stamps
     else:
         upper = [frame.index.get_level_values(k) for k in range(frame.index.nlevels - 1)]
-        frame.index = pd.MultiIndex.from_arrays([*upper, spans], names=frame.index.names)
+        frame.index = pd.MultiIndex.from_arrays([*upper, stamps], names=frame.index.names)
     return frame
 
 

@@ -14,11 +14,19 @@ from tsssm.sktime.frames import Rows, numbers_in, rows_of
 TIMED = (pd.DatetimeIndex, pd.TimedeltaIndex)
 
 
-def refuse_empty(fh: Any) -> None:
-    """Refuse a horizon that asks for nothing."""
+def check_horizon(fh: Any, cutoff: pd.Index) -> None:
+    """Refuse a horizon that asks for nothing, and stamps of another kind or frequency than the cutoff."""
     if fh is not None and np.ndim(fh) and not len(fh):
         must, came = "`fh` must ask for at least one time", f"an empty {type(fh).__name__} came"
         raise ValueError(explain(must, came, "Pass, say, fh=[1, 2, 3]"))
+    if isinstance(fh, ForecastingHorizon):
+        fh = None if fh.is_relative else fh.to_pandas()
+    if not isinstance(fh, (pd.DatetimeIndex, pd.PeriodIndex)):
+        return
+    mixed = type(fh) is not type(cutoff)
+    if mixed or (isinstance(fh, pd.PeriodIndex) and fh.freqstr != cutoff.freqstr):
+        came = f"`fh` is a {_described(fh)}, and the series have a {_described(cutoff)}"
+        raise ValueError(explain("a horizon must be of the kind and frequency of the series", came, "Convert `fh`"))
 
 
 def stamps_asked(fh: ForecastingHorizon, cutoff: pd.Index, seen: pd.Index) -> pd.Index:
@@ -40,7 +48,6 @@ def stamps_asked(fh: ForecastingHorizon, cutoff: pd.Index, seen: pd.Index) -> pd
     """
     asked = fh.to_pandas()
     if not fh.is_relative:
-        _check_kind(asked, seen.get_level_values(-1))
         return asked.sort_values()
     if isinstance(asked, pd.TimedeltaIndex):
         return (cutoff[0] + asked).sort_values()
@@ -65,23 +72,13 @@ def frequency(fh: ForecastingHorizon, cutoff: pd.Index, seen: pd.Index) -> Any:
     came = f"the series have the frequencies {', '.join(kinds[:4])}" if len(kinds) > 1 else "the stamps have none"
     do = "Pass stamps, fh=pd.DatetimeIndex([...]), or durations, fh=pd.to_timedelta([...])"
     if isinstance(cutoff, pd.TimedeltaIndex):
-        do = "Pass stamps, fh=ForecastingHorizon(pd.to_timedelta([...]), is_relative=False), or such durations"
+        do = "Pass durations after the last stamp, fh=pd.to_timedelta([...])"
     raise ValueError(explain(must, f"fh={fh.to_pandas().tolist()[:5]} came, and {came}", do))
 
 
 def _inferred(stamps: pd.Index) -> str | None:
     """Frequency of the stamps of one series, as far as it has one."""
     return pd.infer_freq(stamps) if len(stamps) > 2 else None
-
-
-def _check_kind(asked: pd.Index, stamps: pd.Index) -> None:
-    """Refuse absolute stamps of another kind or frequency than those seen."""
-    mixed = type(asked) is not type(stamps) and isinstance(asked, (*TIMED, pd.PeriodIndex))
-    if isinstance(asked, pd.PeriodIndex) and isinstance(stamps, pd.PeriodIndex):
-        mixed = asked.freqstr != stamps.freqstr
-    if mixed:
-        came = f"`fh` is a {_described(asked)}, and the series have a {_described(stamps)}"
-        raise ValueError(explain("a horizon must be of the kind and frequency of the series", came, "Convert `fh`"))
 
 
 def _described(index: pd.Index) -> str:
@@ -97,12 +94,11 @@ def same_frequency(y: pd.Index, X: pd.Index) -> None:
         raise ValueError(explain("`X` must have times of the kind and frequency of `y`", came, "Convert one of them"))
 
 
-def index_asked(stamps: pd.Index, relative: bool, seen: Rows, last: np.ndarray, X: pd.DataFrame | None) -> pd.Index:
+def index_asked(stamps: pd.Index, counted: bool, seen: Rows, last: pd.Index, X: pd.DataFrame | None) -> pd.Index:
     """Index of the answers: every stamp of every series, or the rows of X where series are asked at their own stamps.
 
-    Own stamps: the horizon is absolute and X lacks some of the series at some of its stamps. Then those rows of X
-    are asked whose stamp is in the horizon and after the end of their series; `last` are numbers of rows in `stamps`'
-    order, for each series the last stamp seen.
+    Own stamps: the horizon is not `counted` in steps, and X lacks some of the series at some of its stamps. Then those
+    rows of X are asked whose stamp is in the horizon and after `last`, the last stamp seen of each series.
     """
     if seen.names is None:
         return stamps
@@ -111,7 +107,7 @@ def index_asked(stamps: pd.Index, relative: bool, seen: Rows, last: np.ndarray, 
     upper = names[number]
     parts = [upper.get_level_values(k) for k in range(levels)]
     every = pd.MultiIndex.from_arrays([*parts, stamps[np.tile(np.arange(len(stamps)), len(names))]])
-    if X is None or relative or every.isin(X.index).all():
+    if X is None or counted or every.isin(X.index).all():
         return every
     owner, own = numbers_in(names, X.index), X.index.get_level_values(-1)
     kept = (owner >= 0) & own.isin(stamps)

@@ -112,4 +112,3 @@ class SSMImputer(ScikitMixin, SeriesDoorMixin, BaseTransformer):
         """Settings that fit in moments, for sktime's checks."""
         small = {"d_model": 4, "depth": 1, "epochs": 1, "random_state": 0}
         return [small, {**small, "layer": "s4d", "head": "gaussian"}]
-
