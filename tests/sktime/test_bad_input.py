@@ -21,7 +21,7 @@ MIXED = pd.concat(
     {"day": DAILY.to_frame(), "week": DAILY.set_axis(pd.date_range("2023-06-04", periods=30, freq="W")).to_frame()}
 )
 PERIODS = DAILY.to_period()
-ZERO = pd.DataFrame({"x": np.zeros(30)}, index=DAILY.index)
+WEEKDAY = pd.DataFrame({"x": np.arange(30) % 7}, index=DAILY.index)
 
 
 def fit(y: Any, X: Any = None, fh: Any = None) -> SSMForecaster:
@@ -69,7 +69,7 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str, str, str]] = {
         "Convert `fh`",
     ),
     "X of other frequency": (
-        lambda: fit(PERIODS, X=ZERO.set_axis(pd.period_range("2020-01", periods=30, freq="M"))),
+        lambda: fit(PERIODS, X=WEEKDAY.set_axis(pd.period_range("2020-01", periods=30, freq="M"))),
         "kind and frequency of `y`",
         "PeriodIndex of M",
         "Convert",
@@ -82,15 +82,15 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str, str, str]] = {
         "2023-12-21",
         "2 * context rows",
     ),
-    "no X": (lambda: fit(DAILY, X=ZERO).predict(fh=[1]), "covariates of the rows asked", "no `X` came", "Pass X"),
+    "no X": (lambda: fit(DAILY, X=WEEKDAY).predict(fh=[1]), "covariates of the rows asked", "no `X` came", "Pass X"),
     "X without rows": (
-        lambda: fit(DAILY, X=ZERO).predict(fh=[1, 2], X=ZERO.set_axis(DAILY.index + pd.Timedelta("1D")).tail(1)),
+        lambda: fit(DAILY, X=WEEKDAY).predict(fh=[1, 2], X=WEEKDAY.set_axis(DAILY.index + pd.Timedelta("1D")).tail(1)),
         "covariates of the rows asked",
         "2024-02-01 00:00:00') is missing, and 1 of 2",
         "Pass X",
     ),
     "NaN in X": (
-        lambda: fit(DAILY, X=ZERO).predict(fh=[1], X=pd.DataFrame({"x": [np.nan]}, index=[pd.Timestamp("2024-01-31")])),
+        lambda: fit(DAILY, X=WEEKDAY).predict(fh=[1], X=pd.DataFrame({"x": [np.nan]}, index=[pd.Timestamp("2024-01-31")])),
         "known covariates must be filled",
         "1 of 1",
         "",

@@ -110,20 +110,22 @@ def test_covariates_enter():
     np.testing.assert_allclose(inside.iloc[1], out.iloc[0])
 
 
-def test_own_stamps_of_a_panel_are_those_of_the_plain_estimator():
+@pytest.mark.parametrize("told", [True, False])
+def test_own_stamps_of_a_panel_are_those_of_the_plain_estimator(told: bool):
+    """A covariate that changes is an input; one that does not names the rows."""
     y = dated(panel(6))
     late = y.groupby(level=0).cumcount(ascending=False) < 2
-    X = pd.DataFrame({"zero": 0.0}, index=y.index)
-    stamps = y[late].index.get_level_values(-1).unique().sort_values()
-    horizon = ForecastingHorizon(stamps, is_relative=False)
+    X = pd.DataFrame({"x": np.arange(len(y)) % 3 if told else 0.0, "none": 1.0}, index=y.index)
+    horizon = ForecastingHorizon(y[late].index.get_level_values(-1).unique().sort_values(), is_relative=False)
     model = SSMForecaster(**SMALL).fit(y[~late], X=X[~late], fh=horizon)
     out = model.predict(X=X)
     assert out.index.equals(y[late].index)
-    ids = {name: i for i, name in enumerate(y.index.levels[0])}
-    seen = pd.concat([y, X], axis=1).set_axis(["y0", "y1", "x0"], axis=1).rename(index=ids, level=0)
-    asked = Panel.from_sktime(seen[late.to_numpy()])
-    truth = model.estimator_.predict(Panel.from_sktime(seen[~late.to_numpy()]), horizon=asked)
-    np.testing.assert_allclose(out.to_numpy(), truth.values)
+    assert model.covariates_ == ([0] if told else [])
+    seen = y.set_axis(["y0", "y1"], axis=1).rename(index={name: i for i, name in enumerate(y.index.levels[0])}, level=0)
+    if told:
+        seen["x0"] = X["x"].to_numpy(dtype=float)
+    past, asked = Panel.from_sktime(seen[~late.to_numpy()]), Panel.from_sktime(seen[late.to_numpy()])
+    np.testing.assert_allclose(out.to_numpy(), model.estimator_.predict(past, horizon=asked).values)
 
 
 def test_intervals_quantiles_variances_and_laws_agree():

@@ -20,7 +20,7 @@ from tsssm.sktime.common import ScikitMixin, SeriesDoorMixin
 from tsssm.sktime.distribution import Piecewise
 from tsssm.sktime.frames import numbers_in, panel_of, plain
 from tsssm.sktime.history import History
-from tsssm.sktime.horizon import check_horizon, index_asked, refuse_missing, stamps_asked
+from tsssm.sktime.horizon import changing, check_horizon, index_asked, refuse_missing, stamps_asked
 
 # rows inside the history that are asked at once, each of which is a series of its own
 AT_ONCE = 256
@@ -40,6 +40,8 @@ class SSMForecaster(ScikitMixin, SeriesDoorMixin, BaseForecaster):
     ----------
     estimator_ : tsssm.SSMForecaster
         What was fitted.
+    covariates_ : list of int
+        Places of the columns of X that are inputs: a column that never changes in training only names rows.
 
     Raises
     ------
@@ -52,7 +54,8 @@ class SSMForecaster(ScikitMixin, SeriesDoorMixin, BaseForecaster):
     Stamps may be irregular. Horizons are absolute stamps, durations after the cutoff (timedeltas), or steps, where the
     horizon or all series have one frequency. sktime knows a single cutoff, the latest stamp of all series. Where series
     are to be asked at stamps of their own, pass a horizon that holds them all, and X with a row for each stamp of each
-    series (any columns, in `fit` too): the rows of X in the horizon and after the end of their series are answered.
+    series (a column of zeros will do, in `fit` too): the rows of X in the horizon and after the end of their series are
+    answered.
 
     A horizon inside the history is answered from the rows before each stamp. `update` adds rows without training, and of
     each series the last 2 `context` rows are kept, never all data. After `pretrain` on a panel, `fit` keeps the weights
@@ -89,7 +92,7 @@ class SSMForecaster(ScikitMixin, SeriesDoorMixin, BaseForecaster):
         "capability:pred_int:insample": True,
         "capability:update": True,
         "capability:pretrain": True,
-        "pretrain:fitted_params": ["estimator_"],
+        "pretrain:fitted_params": ["estimator_", "covariates_"],
         "capability:non_contiguous_X": True,
         "capability:categorical_in_X": False,
         "capability:random_state": True,
@@ -136,7 +139,9 @@ class SSMForecaster(ScikitMixin, SeriesDoorMixin, BaseForecaster):
         return super()._check_fh(fh, pred_int)
 
     def _fit(self, y: pd.DataFrame, X: pd.DataFrame | None, fh: ForecastingHorizon | None) -> SSMForecaster:
-        history = History.of(y, X)
+        if self._state != "pretrained":
+            self.covariates_ = changing(X)
+        history = History.of(y, self._inputs(X))
         if self._state != "pretrained":
             self.estimator_ = self._trained(history, fh)
         elif tuple(history.frame.columns) != self.estimator_.channels_:
@@ -146,6 +151,10 @@ class SSMForecaster(ScikitMixin, SeriesDoorMixin, BaseForecaster):
             raise ValueError(explain("a pretrained model needs its numbers of targets and covariates", came, do))
         self._history = history.tail(2 * self.context)
         return self
+
+    def _inputs(self, X: pd.DataFrame | None) -> pd.DataFrame | None:
+        """The covariates that are inputs."""
+        return None if X is None or not self.covariates_ else X.iloc[:, self.covariates_]
 
     def _trained(self, history: History, fh: ForecastingHorizon | None) -> estimators.SSMForecaster:
         params = self.get_params(deep=False)
@@ -165,15 +174,17 @@ class SSMForecaster(ScikitMixin, SeriesDoorMixin, BaseForecaster):
         return [pd.Timedelta(lead, "s") if panel.clock.resolution else lead]
 
     def _update(self, y: pd.DataFrame, X: pd.DataFrame | None = None, update_params: bool = True) -> SSMForecaster:
-        self._history = self._history.then(History.of(y, X)).tail(2 * self.context)
+        self._history = self._history.then(History.of(y, self._inputs(X))).tail(2 * self.context)
         return self
 
     def _pretrain(self, y: pd.DataFrame, X: Any = None, fh: ForecastingHorizon | None = None) -> SSMForecaster:
-        self.estimator_ = self._trained(History.of(y, X), fh)
+        self.covariates_ = changing(X)
+        self.estimator_ = self._trained(History.of(y, self._inputs(X)), fh)
         return self
 
     def _pretrain_update(self, y: pd.DataFrame, X: Any = None, fh: ForecastingHorizon | None = None) -> SSMForecaster:
-        self.estimator_ = copy.deepcopy(self.estimator_).set_params(warm_start=True).fit(History.of(y, X).panel())
+        panel = History.of(y, self._inputs(X)).panel()
+        self.estimator_ = copy.deepcopy(self.estimator_).set_params(warm_start=True).fit(panel)
         return self
 
     def _answer(self, fh: ForecastingHorizon, X: pd.DataFrame | None) -> tuple[pd.Index, np.ndarray]:
@@ -188,7 +199,7 @@ class SSMForecaster(ScikitMixin, SeriesDoorMixin, BaseForecaster):
         known = np.empty((len(index), 0))
         if history.known:
             refuse_missing(index, X)
-            known = X.loc[index].to_numpy(dtype=np.float64)
+            known = self._inputs(X).loc[index].to_numpy(dtype=np.float64)
         out = np.empty((len(index), len(self.estimator_.targets_), len(LEVELS)))
         ahead = np.asarray(times > last[owner])
         if ahead.any():

@@ -115,6 +115,11 @@ def index_asked(stamps: pd.Index, counted: bool, seen: Rows, last: pd.Index, X: 
     return X.index[kept].sort_values() if kept.any() else every
 
 
+def changing(X: pd.DataFrame | None) -> list[int]:
+    """Places of the columns that have more than one value."""
+    return [] if X is None else np.flatnonzero(X.nunique(dropna=False).to_numpy() > 1).tolist()
+
+
 def refuse_missing(asked: pd.Index, X: pd.DataFrame | None) -> None:
     """Refuse covariates that lack rows of the horizon."""
     if X is None:
