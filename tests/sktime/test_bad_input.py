@@ -90,7 +90,9 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str, str, str]] = {
         "Pass X",
     ),
     "NaN in X": (
-        lambda: fit(DAILY, X=WEEKDAY).predict(fh=[1], X=pd.DataFrame({"x": [np.nan]}, index=[pd.Timestamp("2024-01-31")])),
+        lambda: fit(DAILY, X=WEEKDAY).predict(
+            fh=[1], X=pd.DataFrame({"x": [np.nan]}, index=[pd.Timestamp("2024-01-31")])
+        ),
         "known covariates must be filled",
         "1 of 1",
         "",

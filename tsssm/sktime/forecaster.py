@@ -33,7 +33,8 @@ class SSMForecaster(ScikitMixin, SeriesDoorMixin, BaseForecaster):
     ----------
     horizon : int or duration, default 12
         How far ahead is trained for where `fit` is given no `fh`: steps of each series' own typical gap, or a duration.
-    layer, d_model, depth, dropout, head, context, epochs, lr, batch_size, members, n_jobs, device, random_state, verbose
+    layer, d_model, depth, dropout, head, context, periods, epochs, lr, batch_size, members, n_jobs, device, random_state, \
+verbose
         As in `tsssm.SSMForecaster`.
 
     Attributes
@@ -108,6 +109,7 @@ class SSMForecaster(ScikitMixin, SeriesDoorMixin, BaseForecaster):
         dropout: float = 0.1,
         head: str = "quantile",
         context: int = 512,
+        periods: Any = "calendar",
         epochs: int | None = None,
         lr: float = 0.002,
         batch_size: int = 16,
@@ -124,6 +126,7 @@ class SSMForecaster(ScikitMixin, SeriesDoorMixin, BaseForecaster):
         self.dropout = dropout
         self.head = head
         self.context = context
+        self.periods = periods
         self.epochs = epochs
         self.lr = lr
         self.batch_size = batch_size
