@@ -74,7 +74,9 @@ def weather(folder: Path) -> Task:
     table = pd.read_parquet(folder / "ushcn_ri" / "ushcn_daily_ri.parquet")
     table["time"] = pd.to_datetime(table["date"])
     table = table[table["element"].isin(["TMAX", "TMIN"]) & (table["qflag"] == "") & (table["time"] >= "1990")]
-    frame = table.assign(id=table["station"].astype(str) + " " + table["element"], y=table["value"].astype(float))
+    frame = table.assign(
+        id=table["station"].astype(str) + " " + table["element"].astype(str), y=table["value"].astype(float)
+    )
     return _held_out(frame.set_index(["id", "time"])[["y"]].sort_index(), "14D")
 
 
