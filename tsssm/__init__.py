@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         metrics,
         models,
         plots,
+        sktime,
         training,
     )
     from tsssm.data import Panel, as_panel
@@ -81,6 +82,7 @@ _SUBMODULES = (
     "metrics",
     "models",
     "plots",
+    "sktime",
     "training",
 )
 
@@ -115,6 +117,7 @@ __all__ = [
     "metrics",
     "models",
     "plots",
+    "sktime",
     "training",
 ]
 

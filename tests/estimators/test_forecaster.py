@@ -213,3 +213,23 @@ def test_bad_options_are_refused(numbers: SSMForecaster):
         numbers.predict(waves(2), 2, statistic="mode")
     with pytest.raises(ValueError, match="head"):
         SSMForecaster(head="cauchy", **QUICK).fit(waves())
+
+
+def test_periods_reach_back_a_season():
+    """Each series has a season of its own of seven steps, which only a look back a whole season tells."""
+    rng = np.random.default_rng(0)
+    X = np.tile(rng.normal(size=(80, 7)), (1, 6)) + 0.05 * rng.normal(size=(80, 42))
+    past, truth = X[:, :35], X[:, 35:]
+    small = {"horizon": 7, "epochs": 6, "d_model": 16, "depth": 1, "lr": 0.01, "random_state": 0}
+    off = [
+        np.abs(SSMForecaster(periods=periods, **small).fit(past).predict(past) - truth).mean()
+        for periods in ((), [7], 7)
+    ]
+    assert off[1] < 0.35 * off[0]
+    assert off[1] == off[2]
+
+
+@pytest.mark.parametrize("periods", [[0.5], ["7D"], [7, -1]])
+def test_bad_periods_are_refused(periods: list):
+    with pytest.raises(ValueError, match="; .* came"):
+        SSMForecaster(horizon=2, periods=periods, **QUICK).fit(np.arange(20.0).reshape(2, 10))

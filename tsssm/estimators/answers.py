@@ -114,7 +114,7 @@ def _decay(z: np.ndarray, lead: np.ndarray, group: np.ndarray, rng: np.random.Ge
     bounds = np.flatnonzero(np.diff(group[order])) + 1
     start = np.repeat(np.r_[0, bounds], np.diff(np.r_[0, bounds, len(order)]))
     size = np.repeat(np.diff(np.r_[0, bounds, len(order)]), np.diff(np.r_[0, bounds, len(order)]))
-    first = rng.integers(0, max(1, len(order)), size=40_000 if len(order) else 0)
+    first = rng.integers(0, max(1, len(order)), size=min(40_000, 50 * len(order)))
     second = start[first] + (rng.random(len(first)) * size[first]).astype(np.int64)
     i, j = order[first[first != second]], order[second[first != second]]
     product = z[i] * z[j]

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from tsssm.estimators.answers import MEDIAN, values_at
+from tsssm.heads.rows import LEVELS
 
 # fewer points than this do not make a bin of lead times of their own
 ENOUGH = 200
@@ -51,6 +52,16 @@ class Calibration:
             low, middle, high = bounds(quantiles[:, j], coverage)
             factor = self._factors(j, lead[:, j], coverage)
             out[:, j, 0], out[:, j, 1] = middle - factor * (middle - low), middle + factor * (high - middle)
+        return out
+
+    def calibrated(self, quantiles: np.ndarray, lead: np.ndarray) -> np.ndarray:
+        """Quantiles (r, t, levels) whose pairs are the `interval`s of their coverage; the median stays."""
+        out = quantiles.copy()
+        for k in range(MEDIAN):
+            out[..., [k, -1 - k]] = self.interval(quantiles, lead, 1 - 2 * LEVELS[k])
+        # factors of two levels may cross
+        out[..., :MEDIAN] = np.minimum.accumulate(out[..., MEDIAN::-1], -1)[..., :0:-1]
+        out[..., MEDIAN:] = np.maximum.accumulate(out[..., MEDIAN:], -1)
         return out
 
     def _factors(self, j: int, lead: np.ndarray, coverage: float) -> np.ndarray:

@@ -16,7 +16,7 @@ from tsssm.data import Panel
 from tsssm.data.windows import AskAhead, join, small_spreads, tile_windows
 from tsssm.errors import explain
 from tsssm.estimators.answers import MEDIAN, check_coverage, check_levels, mean_of, values_at
-from tsssm.estimators.horizon import asked_times, is_relative, origins
+from tsssm.estimators.horizon import asked_times, is_relative, origins, periods_of
 from tsssm.estimators.judging import ENOUGH_SERIES, TO_JUDGE, calibration_of, copula_of, judge, split
 from tsssm.estimators.members import Plan
 from tsssm.estimators.queries import (
@@ -62,6 +62,10 @@ class SSMForecaster(RowEstimator):
         Family of the predictive distributions.
     context : int, default 512
         Most rows of a series that are looked at.
+    periods : "calendar" or sequence of durations, default "calendar"
+        Lengths of seasons. What a series showed whole periods before, and its means over the last two periods, are inputs
+        that answers can be drawn to. With datetimes "calendar" takes day, week and year where the series run through
+        them twice, in at least four gaps; other times have none of these. Durations are those of a horizon.
     epochs, lr, batch_size, members, warm_start, n_jobs, device, random_state, verbose
         As in `SSMClassifier`; a batch holds up to `batch_size` stretches of series.
 
@@ -69,6 +73,8 @@ class SSMForecaster(RowEstimator):
     ----------
     targets_ : tuple of str
         Channels that are forecast.
+    periods_ : tuple of float
+        Lengths of seasons, in the unit of the panel's clock.
     calibration_ : Calibration
         Held-out errors, by lead time, behind `predict_interval`.
     copula_ : Copula
@@ -80,7 +86,9 @@ class SSMForecaster(RowEstimator):
     training; it decides when to stop, and calibrates intervals and the dependence of errors.
 
     Values enter relative to the level and spread that a series has shown so far, and a forecast is relative to the
-    last value: y = x_last + g (mean - x_last) + s h. With datetimes, the time of day, week and year are inputs where
+    last value: y = x_last + sum_k g_k (m_k - x_last) + s h, where the m_k are the mean so far and, for each period P, the
+    values at t - kP and t - (k + 1)P and the means over the last two periods, of which k is the smallest that reaches
+    what was seen. With datetimes, the time of day, week and year are inputs where
     the series run through them twice. Channels never observed in training are forecast as NaN. A series without any
     row is forecast from the latest time seen in X.
 
@@ -104,6 +112,7 @@ class SSMForecaster(RowEstimator):
         dropout: float = 0.1,
         head: str = "quantile",
         context: int = 512,
+        periods: Any = "calendar",
         epochs: int | None = None,
         lr: float = 0.002,
         batch_size: int = 16,
@@ -123,6 +132,7 @@ class SSMForecaster(RowEstimator):
         self.dropout = dropout
         self.head = head
         self.context = context
+        self.periods = periods
         self.epochs = epochs
         self.lr = lr
         self.batch_size = batch_size
@@ -157,7 +167,10 @@ class SSMForecaster(RowEstimator):
         train, judges = split(source, self.context, rng)
         task = AskAhead(lead, targets, known)
         self._held_out = (judges, AskAhead(lead, targets, known, cuts=8, cold=0.0, late=0.5))
-        frame = Frame(panel.shape[1], targets, known, source.static.shape[1], self.calendar_.n_features)
+        if not self._goes_on():
+            self.periods_ = periods_of(self.periods, panel, self.calendar_, self.time_scale_)
+        periods = tuple(period / self.time_scale_ for period in self.periods_)
+        frame = Frame(panel.shape[1], targets, known, source.static.shape[1], self.calendar_.n_features, periods)
         floor = torch.from_numpy(small_spreads(tile_windows(source, self.context))).float()
         backbone, d_model = self._backbone(), self.d_model
 

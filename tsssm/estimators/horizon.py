@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from tsssm.data import Panel, as_panel
+from tsssm.data.calendar import Calendar
 from tsssm.errors import explain
 
 FORMS = {
@@ -142,6 +143,24 @@ def span_of(entry: Any, panel: Panel) -> float:
     except ValueError as error:
         came = f"{entry!r} came"
         raise ValueError(explain("a duration must be readable by pandas.Timedelta", came, "Write '6h'")) from error
+
+
+def periods_of(periods: Any, panel: Panel, calendar: Calendar, gap: float) -> tuple[float, ...]:
+    """Lengths of seasons in the unit of the clock: those of a calendar, or durations, each longer than a typical gap.
+
+    Raises
+    ------
+    ValueError
+        Where a duration cannot be read or is not longer than a gap.
+    """
+    if isinstance(periods, str) and periods == "calendar":
+        return calendar.periods
+    spans = [periods] if isinstance(periods, (Real, *SPANS)) else list(periods)
+    found = tuple(span_of(span, panel) for span in spans)
+    if any(not span > gap for span in found):
+        came = f"{spans[int(np.argmin(found))]!r} came, and a gap is {gap:g}{panel.clock.unit}"
+        raise ValueError(explain("periods must be longer than a typical gap", came, "Pass, say, periods=[12]"))
+    return found
 
 
 def _absolute(times: Any, panel: Panel, name: str = "horizon") -> np.ndarray:

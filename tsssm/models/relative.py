@@ -16,16 +16,20 @@ from tsssm.heads.base import Head
 from tsssm.layers.base import Layer
 from tsssm.models.base import Model
 from tsssm.models.local import age, at, latest, limit, moments, previous, running, spread, starts, totals, whole_moments
+from tsssm.models.seasons import KNOWN_AS, Shown, seasons
 
 # errors beyond this many spreads count as this many
 FAR = 1e4
 
 
 class Reference(NamedTuple):
-    """What the answers at each row are relative to, how far off it lies in time, (b, l, c), and inputs (b, l, i)."""
+    """What the answers at each row are relative to, how far off it lies in time, (b, l, c), and inputs (b, l, i).
+
+    `others` (b, l, c, k) are values that an answer may be drawn to.
+    """
 
     start: Tensor
-    mean: Tensor
+    others: Tensor
     spread: Tensor
     lead: Tensor
     inputs: Tensor
@@ -39,10 +43,13 @@ class Frame(NamedTuple):
     known: tuple[int, ...] = ()
     n_static: int = 0
     n_calendar: int = 0
+    periods: tuple[float, ...] = ()
 
 
 class Relative(Model):
-    """y = x0 + g (m - x0) + s h: a starting value x0, drawn to the mean m of the series, plus an answer h in spreads s.
+    """y = x0 + sum_k g_k (m_k - x0) + s h: a start x0, drawn to other values m_k, plus an answer h in spreads s.
+
+    The first of the others is the mean of the series; a period P in `frame` adds what it showed whole P before.
 
     Before it has learned anything the model answers x0.
 
@@ -62,6 +69,8 @@ class Relative(Model):
 
     per_channel: int
     """Inputs for each channel, a number of the kind of model."""
+    per_period: int = 0
+    """Inputs for each channel and period of the frame."""
 
     def __init__(self, frame: Frame, floor: Tensor, d_model: int, layer: Layer, head: Head):
         super().__init__()
@@ -70,14 +79,17 @@ class Relative(Model):
         local = torch.ones(frame.channels, dtype=torch.bool)
         local[list(frame.known)] = False
         self.register_buffer("local", local)
-        width = self.per_channel * frame.channels + 1 + frame.n_calendar + frame.n_static
+        self.periods = frame.periods
+        own = self.per_channel + self.per_period * len(frame.periods)
+        width = own * frame.channels + 1 + frame.n_calendar + frame.n_static
         self.embed = nn.Linear(width, d_model)
         self.hidden = nn.Sequential(nn.GELU(), nn.Linear(d_model, d_model))
         self.layer, self.head = layer, head
         # answers hardly differ at the start, whatever the features are
         with torch.no_grad():
             head.read.weight.mul_(0.1)
-        self.pull = nn.Linear(d_model, len(frame.targets))
+        drawn = 1 + (KNOWN_AS * len(frame.periods) if self.per_period else 0)
+        self.pull = nn.Linear(d_model, len(frame.targets) * drawn)
         nn.init.zeros_(self.pull.weight)
         nn.init.zeros_(self.pull.bias)
 
@@ -86,15 +98,17 @@ class Relative(Model):
         """What the answers are relative to, from what the batch shows."""
 
     def _run(self, batch: Batch, reference: Reference) -> tuple[Tensor, Tensor, Tensor]:
-        """Features, location x0 + g (m - x0) and spread of each row."""
+        """Features, location and spread of each row."""
         grid, dtype = batch.grid, batch.values.dtype
         gap = held_gap(grid.dt, grid.reset, grid.active).log1p().unsqueeze(-1)
         series = batch.static[grid.segment().clamp_min(0)]
         parts = [reference.inputs.to(dtype), gap, series]
         x = self.embed(torch.cat(parts if batch.calendar is None else [*parts, batch.calendar], -1))
         features = self.layer(x + self.hidden(x), grid)[0]
-        start, mean, size = (part[..., self.targets].to(dtype) for part in reference[:3])
-        return features, start + self.pull(features) * (mean - start), size
+        start, size = (part[..., self.targets].to(dtype) for part in (reference.start, reference.spread))
+        others = reference.others[..., self.targets, :].to(dtype)
+        gates = self.pull(features).unflatten(-1, others.shape[-2:])
+        return features, start + (gates * (others - start.unsqueeze(-1))).sum(-1), size
 
     def loss(self, batch: Batch) -> Tensor:
         features, location, size = self._run(batch, self.reference(batch))
@@ -122,6 +136,7 @@ class Ahead(Relative):
     """
 
     per_channel = 8
+    per_period = KNOWN_AS + 2
 
     def __init__(self, frame: Frame, floor: Tensor, d_model: int, layer: Layer, head: Head):
         if not layer.causal:
@@ -156,7 +171,16 @@ class Ahead(Relative):
             size.log(),
             rough.log(),
         ]
-        return Reference(torch.where(now >= 0, last, mean), mean, size, since, torch.cat(inputs, -1))
+        start, others = torch.where(now >= 0, last, mean), [mean.unsqueeze(-1)]
+        shown = Shown(values, observed, grid) if self.periods else None
+        for period in self.periods:
+            found = seasons(shown, period)
+            off = torch.where(found.known, (found.values - start.unsqueeze(-1)) / size.unsqueeze(-1), 0.0)
+            inputs += [limit(part) for part in off.unbind(-1)]
+            inputs += [found.known[..., k].double() for k in (0, 1)]
+            # what is not known draws nowhere
+            others.append(torch.where(found.known, found.values, start.unsqueeze(-1)))
+        return Reference(start, torch.cat(others, -1), size, since, torch.cat(inputs, -1))
 
 
 class Between(Relative):
@@ -201,7 +225,7 @@ class Between(Relative):
             rough.log(),
         ]
         # smooth series are answered in smaller units, and only long gaps need many of them
-        return Reference(line, mean, size * rough.sqrt(), near, torch.cat(inputs, -1))
+        return Reference(line, mean.unsqueeze(-1), size * rough.sqrt(), near, torch.cat(inputs, -1))
 
 
 Side = tuple[Tensor, Tensor, Tensor]
