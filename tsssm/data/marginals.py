@@ -61,7 +61,7 @@ class Marginals:
         """Normal scores (rows, c) of values; beyond the training range they go on straight. NaN in channels never seen."""
         values = np.asarray(values, dtype=np.float64)
         out = np.full(values.shape, np.nan)
-        for j in np.flatnonzero(self.seen):
+        for j in np.flatnonzero(self.seen).tolist():
             x, place = np.unique(self.values[:, j], return_inverse=True)
             y = np.bincount(place, self.scores) / np.bincount(place)
             out[:, j] = _line(values[:, j], x, y, self._slope(j))
