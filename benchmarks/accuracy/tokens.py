@@ -57,7 +57,7 @@ COPYING = {
     False: Setting(partial(selective_copying, noise=4096, count=16, kinds=16), kinds=16, inputs=18, epochs=100),
 }
 HEADS = {
-    True: Setting(partial(induction_heads, length=64, kinds=16), kinds=16, inputs=17, epochs=6, batch_size=16),
+    True: Setting(partial(induction_heads, length=64, kinds=16), kinds=16, inputs=17, epochs=6),
     False: Setting(partial(induction_heads, length=256, kinds=16), kinds=16, inputs=17, epochs=100),
 }
 
