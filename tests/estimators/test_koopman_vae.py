@@ -139,12 +139,11 @@ def test_kinds_fit_irregular_panels(more: dict):
 
 
 def test_a_short_fit_draws_what_looks_like_training():
-    X = waves(200, 16)
-    model = KoopmanVAE(d_latent=8, epochs=40, random_state=0).fit(X)
-    drawn = model.sample(200, random_state=0)
-    assert marginal_distance(X, drawn) < 0.2 and autocorrelation_distance(X, drawn) < 0.1
-    shuffled = np.random.default_rng(0).permuted(X, axis=1)
-    assert autocorrelation_distance(X, shuffled) > 0.3
+    X = waves(100, 10, 1)
+    model = KoopmanVAE(d_latent=6, d_model=16, epochs=300, lr=0.01, batch_size=100, random_state=0).fit(X)
+    drawn, shuffled = model.sample(100, random_state=0), np.random.default_rng(0).permuted(X, axis=1)
+    assert marginal_distance(X, drawn) < 0.25
+    assert autocorrelation_distance(X, drawn) < 0.5 * autocorrelation_distance(X, shuffled)
 
 
 def test_constant_channels_ties_and_values_beyond_training_come_back():

@@ -11,6 +11,8 @@ from scipy.special import ndtr, ndtri
 from tsssm.data.panel import Panel
 
 KNOTS = 201
+# a channel with at most so many different values, each of them some times, is one of counts or classes
+LEVELS, REPEATED = 50, 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,8 +20,9 @@ class Marginals:
     """A monotone map of each channel to a standard normal one: ``z = ndtri(F(x))``, F its distribution in training.
 
     F is known at quantiles whose normal scores are evenly spaced, and straight between them. A value that is tied has the
-    mean of its scores, and every score of the tie goes back to the value exactly: counts stay counts, and what is
-    generated has the distribution of the training data wherever the scores are normal.
+    mean of its scores, and every score of the tie goes back to the value exactly. A channel of few different values goes back
+    to these alone: counts stay counts. What is generated has the distribution of the training data wherever the scores are
+    normal.
 
     Parameters
     ----------
@@ -27,6 +30,8 @@ class Marginals:
         Normal scores of the knots, increasing.
     values : (q, c) float64
         Values of each channel there, not decreasing; NaN for a channel that was never observed.
+    levels : tuple of ndarray or None
+        All values of each channel that has few different ones.
 
     Examples
     --------
@@ -37,6 +42,7 @@ class Marginals:
 
     scores: np.ndarray
     values: np.ndarray
+    levels: tuple[np.ndarray | None, ...]
 
     @classmethod
     def fit(cls, panel: Panel) -> Marginals:
@@ -45,12 +51,14 @@ class Marginals:
         top = ndtri(1 - 0.5 / max(count, 2))
         scores = np.linspace(-top, top, KNOTS)
         share = np.interp(ndtr(scores), [ndtr(-top), ndtr(top)], [0, 1])
-        columns = [np.full(KNOTS, np.nan)] * panel.shape[1]
-        for j, column in enumerate(np.asarray(panel.values, dtype=np.float64).T):
+        columns, levels = [], []
+        for column in np.asarray(panel.values, dtype=np.float64).T:
             known = column[np.isfinite(column)]
-            if len(known):
-                columns[j] = np.quantile(known, share)
-        return cls(scores, np.stack(columns, 1))
+            columns.append(np.quantile(known, share) if len(known) else np.full(KNOTS, np.nan))
+            different = np.unique(known)
+            few = 0 < len(different) <= min(LEVELS, len(known) / REPEATED)
+            levels.append(different if few else None)
+        return cls(scores, np.stack(columns, 1), tuple(levels))
 
     @property
     def seen(self) -> np.ndarray:
@@ -83,7 +91,10 @@ class Marginals:
         low, high = (0 if x[a] == x[b] else 1 / self._slope(j) for a, b in ((0, 1), (-1, -2)))
         inside = np.interp(z, self.scores, x)
         under, over = np.minimum(z - self.scores[0], 0), np.maximum(z - self.scores[-1], 0)
-        return inside + low * under + high * over
+        told, levels = inside + low * under + high * over, self.levels[j]
+        if levels is None:
+            return told
+        return levels[np.searchsorted((levels[1:] + levels[:-1]) / 2, told)]
 
     def _slope(self, j: int) -> float:
         """Scores for a unit of the channel beyond its range: those across the range."""
