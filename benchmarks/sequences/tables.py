@@ -40,7 +40,7 @@ def section(records: Sequence[Record], task: str) -> str:
         errors = [spread([record["rmse"] for record in cell], 3) if cell else "" for cell in cells]
         first = next(cell for cell in cells if cell)
         if spec.later is None:
-            errors.append(spread([record["early"] for record in first], 3))
+            errors.append(spread([record["early"] for record in first], 3) if "early" in first[0] else "")
         trained = "parameters" in first[0]
         size = f"{first[0]['parameters']:,}" if trained else ""
         epoch = f"{np.mean([record['epoch'] for record in first]):.2f}" if trained else ""
