@@ -28,9 +28,10 @@ def ours(task: Task, seed: int, **params: Any) -> Forecast:
     both = pd.concat([task.train, task.test]).sort_index()
     X = pd.DataFrame({"rows": 0.0}, index=both.index)
     stamps = task.test.index.get_level_values("time").unique().sort_values()
+    # series end at times of their own, so that no one horizon says how far ahead each is asked
+    model = SSMForecaster(task.horizon, random_state=seed, **params).fit(task.train, X=X.loc[task.train.index])
     horizon = ForecastingHorizon(stamps, is_relative=False)
-    model = SSMForecaster(random_state=seed, **params).fit(task.train, X=X.loc[task.train.index], fh=horizon)
-    quantiles = model.predict_quantiles(X=X, alpha=LEVELS).loc[task.test.index].to_numpy()
+    quantiles = model.predict_quantiles(horizon, X=X, alpha=LEVELS).loc[task.test.index].to_numpy()
     return quantiles[:, LEVELS.index(0.5)], quantiles
 
 

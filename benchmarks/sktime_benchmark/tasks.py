@@ -20,11 +20,15 @@ M4_START = "2015-01-05"
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """Series (id, time) with one column "y": what is shown, what is to be forecast, and the season in rows."""
+    """Series (id, time) with one column "y": what is shown, what is to be forecast, the season in rows, how far ahead.
+
+    `horizon` is a number of steps, or a duration where stamps are irregular.
+    """
 
     train: pd.DataFrame
     test: pd.DataFrame
     season: int
+    horizon: int | str
 
 
 def competition(file: Path, period: str) -> Task:
@@ -66,7 +70,7 @@ def glucose(folder: Path) -> Task:
     """Readings of 19 people at times of their own: the last two hours of each, of one reading in three."""
     table = pd.read_parquet(folder / "cgm_hall" / "cgm_hall.parquet").rename(columns={"gl": "y"})
     kept = table[np.random.default_rng(0).random(len(table)) < 1 / 3].drop_duplicates(["id", "time"])
-    return _held_out(kept.set_index(["id", "time"])[["y"]].astype(float).sort_index(), "2h")
+    return _held_out(kept.set_index(["id", "time"])[["y"]].astype(float).sort_index(), "2h", "3h")
 
 
 def weather(folder: Path) -> Task:
@@ -77,7 +81,7 @@ def weather(folder: Path) -> Task:
     frame = table.assign(
         id=table["station"].astype(str) + " " + table["element"].astype(str), y=table["value"].astype(float)
     )
-    return _held_out(frame.set_index(["id", "time"])[["y"]].sort_index(), "14D")
+    return _held_out(frame.set_index(["id", "time"])[["y"]].sort_index(), "14D", "16D")
 
 
 def _add(parts: tuple[list, list], id: str, stamps: pd.DatetimeIndex, train: np.ndarray, test: np.ndarray) -> None:
@@ -87,12 +91,13 @@ def _add(parts: tuple[list, list], id: str, stamps: pd.DatetimeIndex, train: np.
 
 
 def _task(parts: tuple[list, list], season: int) -> Task:
-    return Task(pd.concat(parts[0]).sort_index(), pd.concat(parts[1]).sort_index(), season)
+    train, test = (pd.concat(part).sort_index() for part in parts)
+    return Task(train, test, season, max(map(len, parts[1])))
 
 
-def _held_out(frame: pd.DataFrame, tail: str) -> Task:
+def _held_out(frame: pd.DataFrame, tail: str, horizon: str) -> Task:
     train, test = next(TailSplitter(tail).split_series(frame))
-    return Task(train, test, 1)
+    return Task(train, test, 1, horizon)
 
 
 FORECASTS: dict[str, Callable[[Path], Task]] = {

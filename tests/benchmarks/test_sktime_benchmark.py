@@ -44,7 +44,7 @@ def test_seasonal_naive_repeats_the_season(task: Task):
 def test_scores_are_those_of_their_formulas():
     index = pd.MultiIndex.from_product([["a"], pd.date_range("2024-01-01", periods=3)], names=["id", "time"])
     later = index.set_levels(index.levels[1] + pd.Timedelta("3D"), level=1)
-    task = Task(pd.DataFrame({"y": [1.0, 3.0, 2.0]}, index), pd.DataFrame({"y": [4.0, 4.0, 5.0]}, later), 1)
+    task = Task(pd.DataFrame({"y": [1.0, 3.0, 2.0]}, index), pd.DataFrame({"y": [4.0, 4.0, 5.0]}, later), 1, 3)
     band = np.repeat(np.array([[3.0]]), 3, 0) + np.linspace(-1.5, 1.5, len(forecasters.LEVELS))
     found = scores.score(task, (np.array([3.0, 4.0, 6.0]), band))
     assert found["MASE"] == pytest.approx((2 / 3) / 1.5)

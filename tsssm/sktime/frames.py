@@ -98,10 +98,10 @@ class Rows(NamedTuple):
 
 
 def rows_of(index: pd.Index) -> Rows:
-    """Read the index of a series, a panel or a hierarchy; series are numbered in the order of their names."""
+    """Read the index of a series, a panel or a hierarchy; series are numbered in the order in which they come."""
     if index.nlevels == 1:
         return Rows(np.zeros(len(index), dtype=np.int64), index, None)
-    owner, names = index.droplevel(-1).factorize(sort=True)
+    owner, names = index.droplevel(-1).factorize()
     return Rows(owner, index.get_level_values(-1), names)
 
 

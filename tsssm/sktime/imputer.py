@@ -99,12 +99,10 @@ class SSMImputer(ScikitMixin, SeriesDoorMixin, BaseTransformer):
         return self
 
     def _transform(self, X: pd.DataFrame, y: Any = None) -> pd.DataFrame:
-        panel, rows = read_panel(X), rows_of(X.index)
         filled = np.empty(X.shape)
-        # a panel has the series in the order of their first rows, each with its own rows together
-        place = {id: i for i, id in enumerate(panel.ids.tolist())}
-        order = np.argsort([place[number] for number in rows.owner.tolist()], kind="stable")
-        filled[order] = self.estimator_.transform(panel).values
+        # a panel has each series' rows together
+        order = np.argsort(rows_of(X.index).owner, kind="stable")
+        filled[order] = self.estimator_.transform(read_panel(X)).values
         return pd.DataFrame(filled, index=X.index, columns=X.columns)
 
     @classmethod
