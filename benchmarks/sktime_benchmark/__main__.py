@@ -93,7 +93,9 @@ def show(records: list[Record]) -> str:
         if name == "classes":
             rows = {model: [[rows[model][0][0], scores[:, k].mean()]] for k, model in enumerate(models)}
         columns = ("mean rank", "mean accuracy") if name == "classes" else ("mean rank",)
-        parts.append(f"**{name}**: {len(scores)} tasks that all have done\n\n{table(rows, columns, (2, 3)[: len(columns)])}")
+        parts.append(
+            f"**{name}**: {len(scores)} tasks that all have done\n\n{table(rows, columns, (2, 3)[: len(columns)])}"
+        )
     return "\n\n".join(parts)
 
 
