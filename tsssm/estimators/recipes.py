@@ -10,7 +10,7 @@ from tsssm.errors import explain
 from tsssm.layers import Layer, Recipe
 
 # made of other layers, so that a name alone does not say what they are
-WRAPPERS = (layers.Stack, layers.Bidirectional, layers.HiSS)
+WRAPPERS = (layers.Stack, layers.Beside, layers.Bidirectional, layers.HiSS)
 
 # names of the literature for a layer with certain arguments; DSS is S4D with the eigenvalues of HiPPO (arXiv 2203.14343)
 PRESETS = {
