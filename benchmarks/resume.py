@@ -31,7 +31,8 @@ class Run(Generic[Cell]):
     Parameters
     ----------
     measure : callable
-        From a cell to its record; both are sent between processes.
+        From a cell to its record; both are sent between processes. Like `warm` it must live in a module that a fresh
+        process can import, which the `__main__` of a package is not.
     name, result : callable
         How a cell and a record are called in the line of progress.
     warm : callable

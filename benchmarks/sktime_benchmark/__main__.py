@@ -9,24 +9,21 @@ Results are kept in a file, so that a run that was stopped goes on where it was;
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import torch
 
 import tsssm
 from benchmarks.ranks import mean_ranks
 from benchmarks.report import made_with, table
 from benchmarks.resume import Record, Run, read
 from benchmarks.sktime_benchmark import classifiers, forecasters
+from benchmarks.sktime_benchmark.fits import KEY, Cell, measure, warm
 from benchmarks.sktime_benchmark.picture import rank_picture
-from benchmarks.sktime_benchmark.scores import COLUMNS, score
+from benchmarks.sktime_benchmark.scores import COLUMNS
 from benchmarks.sktime_benchmark.tasks import FORECASTS
 from tsssm.errors import explain
 
-KEY = ("task", "model", "seed", "version")
 RESULTS = Path("benchmarks/results/sktime_benchmark.jsonl")
 # the same fit whatever the seed
 FIXED = {"NaiveForecaster", "ThetaForecaster", "AutoETS", "class prior"}
@@ -35,34 +32,6 @@ TASKS = (*FORECASTS, *classifiers.SETS)
 MODELS = (*forecasters.MODELS, *classifiers.MODELS)
 # score by which models are ranked, and whether more of it is better
 RANKED = {"forecasts": ("MASE", -1), "classes": ("accuracy", 1)}
-
-
-class Cell(NamedTuple):
-    """One fit: a model on a task, from one seed."""
-
-    folder: Path
-    task: str
-    model: str
-    seed: int
-
-
-def measure(cell: Cell) -> Record:
-    """Fit and judge."""
-    torch.set_num_threads(1)
-    start = time.process_time()
-    if cell.task in FORECASTS:
-        task = FORECASTS[cell.task](cell.folder)
-        scores = score(task, forecasters.MODELS[cell.model](task, cell.seed))
-    else:
-        data = classifiers.read_set(cell.folder, cell.task)
-        scores = {"accuracy": float((classifiers.MODELS[cell.model](data, cell.seed) == data[3]).mean())}
-    seconds = time.process_time() - start
-    key = {"task": cell.task, "model": cell.model, "seed": cell.seed, "version": tsssm.__version__}
-    return {**key, "scores": scores, "seconds": seconds}
-
-
-def warm() -> None:
-    """Nothing: seconds are those of the process, and imports are behind when they start."""
 
 
 def plan(options: argparse.Namespace) -> list[Cell]:
