@@ -37,8 +37,8 @@ def competition(file: Path, period: str) -> Task:
     season, freq = STEPS[period]
     parts = [], []
     for row in table.itertuples():
-        # what is neither yearly, quarterly nor monthly has no dates
-        year = row.start if period != "other" else 2000.0
+        # year 1 stands for a date that is not known
+        year = row.start if row.start > 1 else 2000.0
         start = pd.Timestamp(int(year), 1 + round(12 * (year % 1)), 1)
         stamps = pd.date_range(start, periods=len(row.train) + len(row.test), freq=freq)
         _add(parts, row.id, stamps, row.train, row.test)
