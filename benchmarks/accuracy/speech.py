@@ -25,8 +25,8 @@ RATE = 8000
 # Plain rows that need a common length get this many points, about the median of the clips.
 POINTS = 3358
 WORDS = 10
-# Of the layers' first steps, in samples: with 32 modes none turns faster than half the rate can show. From (0.001, 0.1),
-# the layers' own, frequencies above are learned that are missing there.
+# Of the layers' first steps, in samples: the fastest mode of S4D then turns by 0.7 radians a sample, where half the rate can
+# show pi / 2. From (0.001, 0.1), the layers' own, frequencies above are learned that are missing there.
 TIMESCALE = (0.001, 0.015)
 SETTINGS = {
     True: {"d_model": 64, "depth": 3, "dropout": 0.1, "epochs": 12, "lr": 0.004},
