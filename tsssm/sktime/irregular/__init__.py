@@ -53,6 +53,7 @@ def check_irregular(estimator: Any, raise_exceptions: bool = False) -> dict[str,
         for check in checks_for(one):
             try:
                 reason = check(one, claims)
+            # whatever a stranger's estimator raises is what its check found, as in sktime's own runner
             except Exception as error:
                 if raise_exceptions:
                     raise
