@@ -107,3 +107,18 @@ def test_three_levels_run_at_three_rates():
 def test_levels_that_are_none_are_refused(levels: list):
     with pytest.raises(ValueError, match="chunk"):
         HiSS(3, levels)
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 0.7, 2.5])
+def test_the_level_above_hears_of_a_row_within_the_latency(chunk: float):
+    layer, gaps = small(chunk), 0.3 + torch.rand(12, dtype=torch.float64)
+    time = torch.arange(12) if isinstance(chunk, int) else gaps.cumsum(0)
+    x, heard = torch.randn(1, 12, 3, dtype=torch.float64), []
+    layer.up.register_forward_hook(lambda up, said, out: heard.append(said[0].detach()))
+    for row in range(12):
+        heard.clear()
+        for values in (x, x + torch.nn.functional.one_hot(torch.tensor(row), 12).view(1, 12, 1)):
+            layer(values, Grid.from_gaps(gaps.unsqueeze(0)))
+        differ = (heard[0] != heard[1])[0].any(-1)
+        assert not differ[:row].any()
+        assert differ[time >= time[row] + layer.latency].all()

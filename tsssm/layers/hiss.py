@@ -53,6 +53,7 @@ class HiSS(Layer):
 
     Notes
     -----
+    The lowest layer answers at once; the one above hears of a row when its chunk is complete, at most `latency` later.
     Windows count from one median gap before the first row of a series; the first gap of a chunk is that from the start of
     its window, and empty windows only let time pass. Gaps between chunks are in chunks. O(b l) for the lowest layer
     and O(b l / rows in a chunk) for the next: on a CPU and with costly layers, that is the gain.
@@ -90,6 +91,11 @@ class HiSS(Layer):
         if pool == "attention":
             self.score = nn.Linear(d_model, 1)
         self.causal = self.low.causal and self.high.causal
+
+    @property
+    def latency(self) -> float:
+        """How much later than a row, at most, the level above hears of it: one chunk, in rows or median gaps."""
+        return self.chunk
 
     @classmethod
     def timed(cls, arguments: dict[str, Any], scales: Callable[[Any], float]) -> dict[str, Any]:
