@@ -63,7 +63,7 @@ def test_a_neural_ode_is_what_scipy_says():
     for k in (1, 2):
 
         def rate(s: float, z: np.ndarray, k: int = k) -> np.ndarray:
-            inputs = [torch.from_numpy(z), x[0, k], torch.tensor([np.log1p(s)])]
+            inputs = [torch.from_numpy(z), x[0, k]]
             for i, part in enumerate(drift.layers):
                 inputs = part(torch.cat(inputs) if i == 0 else torch.tanh(inputs))
             return a * (inputs.detach().numpy() - z)

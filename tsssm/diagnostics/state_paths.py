@@ -132,8 +132,7 @@ def _of_layer(layer: Exponential, estimator: Any, X: Panel, n: int) -> Run:
     states, features = layer.paths_of(u, grid, steps, layer.fresh(u))
 
     def rate(x: Tensor, row: int) -> Tensor:
-        beside = torch.cat([features[0, row], steps.time[0, row : row + 1].log1p()])
-        return layer.decay * (layer.drift(x, layer.value(x), beside.expand(*x.shape[:-1], -1)) - x)
+        return layer.decay * (layer.drift(x, layer.value(x), features[0, row].expand(*x.shape[:-1], -1)) - x)
 
     size = layer.share(steps.time[0].log1p().unsqueeze(-1)) * (2 * layer.decay).sqrt()
     return Run(grid, states[0].transpose(0, 1), size, rate)

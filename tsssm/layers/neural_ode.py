@@ -17,7 +17,7 @@ from tsssm.layers.exponential import Affine, Exponential, rates
 
 
 class Relaxation(SemilinearField, nn.Module):
-    """The field ``a (f(x, u, log(1 + t)) - x)``: what `NeuralODE` hands to a rule.
+    """The field ``a (f(x, u) - x)``: what `NeuralODE` hands to a rule.
 
     Parameters
     ----------
@@ -41,8 +41,7 @@ class Relaxation(SemilinearField, nn.Module):
 
     def remainder(self, t: Tensor, x: Tensor, u: Tensor | None) -> Tensor:
         """a f; see `SemilinearField`."""
-        clock = t.to(x).log1p().unsqueeze(-1)
-        return rates(self.log_decay) * self.drift(t, x, torch.cat([u, clock.expand(*u.shape[:-1], 1)], -1))
+        return rates(self.log_decay) * self.drift(t, x, u)
 
     def diffusion(self, t: Tensor, x: Tensor, u: Tensor | None) -> Tensor:
         """None."""
@@ -50,7 +49,7 @@ class Relaxation(SemilinearField, nn.Module):
 
 
 class NeuralODE(Exponential):
-    """Neural ordinary differential equation, ``x' = a (f(x, u, t) - x)``, with a > 0 and f a bounded network.
+    """Neural ordinary differential equation, ``x' = a (f(x, u) - x)``, with a > 0 and f a bounded network.
 
     Steps are exponential, where no rule is given: exact in the linear part, first order in the rest, stable at any gap.
 
@@ -125,7 +124,7 @@ class NeuralODE(Exponential):
         def move(x: Tensor, gap: Tensor, time: Tensor, u: Tensor) -> Tensor:
             return rule.step(field, time.squeeze(-1), gap.squeeze(-1), x, u)
 
-        gap, features = torch.where(steps.moves, steps.gap, 0.0), terms[-1][..., :-1]
+        gap, features = torch.where(steps.moves, steps.gap, 0.0), terms[-1]
         parts = (gap[..., None, None], steps.time.to(features.dtype)[..., None, None], features)
         states = row_by_row(move, parts, first, steps, grid, x)
         check_finite(states, steps.gap)

@@ -78,7 +78,7 @@ class LangevinSDE(Exponential):
 
 
 class LinearNoiseSDE(Exponential):
-    """Neural SDE with linear noise, ``dx = a (f(x, u, t) - x) dt + s(t) x dW``, with s^2 < 2 a and f bounded.
+    """Neural SDE with linear noise, ``dx = a (f(x, u) - x) dt + s(t) x dW``, with s^2 < 2 a and f bounded.
 
     The bound on s keeps the second moment of the linear part falling: mean-square stable by construction.
 
@@ -143,9 +143,9 @@ class LinearNoiseSDE(Exponential):
 
 
 class GeometricSDE(Exponential):
-    """Neural geometric SDE, ``dz / z = g(z, u, t) dt + s(t) dW``: z keeps its sign whatever happens.
+    """Neural geometric SDE, ``dz / z = g(z, u) dt + s(t) dW``: z keeps its sign whatever happens.
 
-    With g = a (f(z, u, t) - log z) + s^2/2 and f a bounded network, the state x = log z obeys ``dx = a (f - x) dt + s dW``
+    With g = a (f(z, u) - log z) + s^2/2 and f a bounded network, the state x = log z obeys ``dx = a (f - x) dt + s dW``
     and is never far from where f holds it.
 
     Parameters
