@@ -14,7 +14,7 @@ from tsssm.data import Batch, Panel, Source, Task
 from tsssm.data.windows import AskAhead, Windows, cut_windows, tile_windows
 from tsssm.errors import explain
 from tsssm.estimators.horizon import asked_times
-from tsssm.estimators.koopman_networks import spectrum_of, window_layer
+from tsssm.estimators.koopman_networks import spectrum_at_data, window_layer
 from tsssm.estimators.model_forecaster import ModelForecaster
 from tsssm.estimators.modes import modes_of
 from tsssm.estimators.queries import Query, tail
@@ -144,7 +144,7 @@ class KoopmanForecaster(ModelForecaster):
         encoder = Encoder(channels, 0, self.d_model, 1, window_layer(self.context))
         decoder = PointwiseDecoder(self.d_latent, channels, 0, 2 * self.d_model)
         regularizer = InformationRegularizer() if self.regularizer == "information" else None
-        prior = LinearPrior(spectrum_of(self, panel, True), encoder.width, 0)
+        prior = LinearPrior(spectrum_at_data(self, panel, True), encoder.width, 0)
         return LatentKoopman(channels, self.d_latent, encoder, prior, decoder, regularizer=regularizer)
 
     def _shown(self, panel: Panel) -> Panel:
