@@ -77,7 +77,9 @@ def measure(train: np.ndarray, test: np.ndarray, seed: int, epochs: int | None) 
         "ridge on the last 10 rows": errors(autoregression(train, test), test),
     }
     for regularizer in (None, "information"):
-        model = KoopmanForecaster(ahead, regularizer=regularizer, context=SHOWN, epochs=epochs, random_state=seed)
+        model = KoopmanForecaster(
+            ahead, regularizer=regularizer, context=SHOWN, epochs=epochs, folds=0, random_state=seed
+        )
         model.fit(Panel.from_array(train))
         told = model.predict(Panel.from_array(test[:, :SHOWN])).values.reshape(len(test), ahead, -1)
         found[f"KoopmanForecaster(regularizer={regularizer!r})"] = errors(told, test)

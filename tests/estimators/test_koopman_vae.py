@@ -88,14 +88,14 @@ def test_linear_data_give_their_modes_and_forecasts():
     assert np.square(told.values - truth).mean() < 0.1 * np.square(last - truth).mean()
 
 
-def damped(n: int, dropped: float, random_state: int = 0) -> Panel:
-    """Four channels, linear pictures of two modes, with a little noise; rows are dropped at random."""
+def damped(n: int, dropped: float, noise: float = 0.005, random_state: int = 0) -> Panel:
+    """Four channels, linear pictures of two modes, with noise; rows are dropped at random."""
     rng, t = np.random.default_rng(random_state), np.arange(36.0)
     C, series = rng.normal(size=(4, 2)) + 1j * rng.normal(size=(4, 2)), []
     rates = -np.log(2) / np.array(HALF_LIVES) + 2j * np.pi / np.array(PERIODS)
     for _ in range(n):
         z = (rng.normal(size=2) + 1j * rng.normal(size=2)) * np.exp(rates * t[:, None])
-        values, keep = (z @ C.T).real + 0.005 * rng.normal(size=(36, 4)), rng.random(36) >= dropped
+        values, keep = (z @ C.T).real + noise * rng.normal(size=(36, 4)), rng.random(36) >= dropped
         series.append((0.5 * t[keep], values[keep]))
     return Panel.from_series(series)
 
@@ -109,6 +109,16 @@ def test_periods_and_half_lives_of_linear_data_are_right_to_a_hundredth(kind: ty
     assert 2 * strong["period"].to_numpy() == pytest.approx(PERIODS, rel=0.01)
     assert 2 * strong["half_life"].to_numpy() == pytest.approx(HALF_LIVES, rel=0.01)
     assert model.modes_["energy"][2:].sum() < 0.02
+
+
+def test_intervals_hold_what_follows_in_new_series():
+    panel = damped(350, 0.3, 0.3)
+    late = panel.times > 11.75
+    model = KoopmanForecaster(horizon=6.0, d_latent=4, d_model=16, context=24, epochs=12, random_state=0)
+    model.fit(panel[:200])
+    past, truth = panel.rows(~late)[200:], panel.rows(late)[200:]
+    ends = model.predict_interval(past, truth, coverage=0.9).values.reshape(-1, 4, 2)
+    assert 0.86 < ((ends[..., 0] <= truth.values) & (truth.values <= ends[..., 1])).mean() < 0.94
 
 
 def test_classes_condition_samples():
