@@ -77,6 +77,17 @@ def test_conserved_modes_do_not_fade_and_others_do():
     assert np.isinf(model.modes_["half_life"]).sum() == 1 and (model.modes_["half_life"] > 0).all()
 
 
+def test_held_modes_of_linear_data_are_exact_and_conserved_ones_stay_at_their_periods():
+    rng, t = np.random.default_rng(0), 0.5 * np.arange(36)
+    turning = np.cos(2 * np.pi * t / np.array([[3.0], [8.0]]) + rng.uniform(0, 2 * np.pi, (60, 2, 1)))
+    X = np.einsum("nml,mc->nlc", turning, rng.normal(size=(2, 3))) + 0.005 * rng.normal(size=(60, 36, 3))
+    more = {"d_latent": 4, "d_model": 8, "epochs": 3, "random_state": 0}
+    model = KoopmanVAE(periods=[8.0], conserved=1, **more).fit(Panel.from_array(X, times=t))
+    held, free = (model.modes_[model.modes_["held"] == each].iloc[0] for each in (True, False))
+    assert held["period"] == pytest.approx(8.0, rel=1e-6) and free["period"] == pytest.approx(3.0, rel=0.01)
+    assert np.isinf(model.modes_["half_life"]).all()
+
+
 def test_linear_data_give_their_modes_and_forecasts():
     panel = linear_series(80, 25)
     keep = np.tile(np.arange(25) < 21, 80)
