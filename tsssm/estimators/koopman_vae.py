@@ -91,14 +91,11 @@ class KoopmanVAE(LayeredMixin, PanelEstimator):
 
     Notes
     -----
-    Training begins at the modes that series have in straight pictures, where these tell how series go on, and moves them
-    the less the better they do: of data that move linearly, periods and half-lives are right. Elsewhere training alone
-    finds modes, and how fast they fade is told by the network as well; see `tsssm.models.spectrum` and `linear_modes`.
-
-    A step of the optimizer costs O(b l d_model (d_model + d_latent)), without a loop over rows for the linear prior. Missing
-    entries and rows need no care. Static features of the panel, classes among them, condition everything. A new sample begins as the training
-    series begin: at their first rows, observed or not. What is generated stays in about the
-    range of each training channel, and ties, such as hours without rain, come back as ties.
+    Training begins at the modes that tell best how series go on, so that of data that move linearly periods and half-lives
+    are right; elsewhere half-lives are those of a path, which a network may read values off that fade at another rate. A step
+    costs O(b l d_model (d_model + d_latent)), without a loop over rows for the linear prior. Missing entries and rows need no
+    care. Static features, classes among them, condition everything. A new sample begins as the training series begin: at
+    their first rows, observed or not. What is generated stays in about the range of each channel, and ties come back as ties.
 
     References
     ----------
