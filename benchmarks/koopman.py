@@ -2,6 +2,7 @@
 
 python -m benchmarks.koopman
 python -m benchmarks.koopman --data FOLDER --seeds 3
+python -m benchmarks.koopman --sets pendulum
 """
 
 from __future__ import annotations
@@ -51,6 +52,13 @@ def tanks(folder: Path, rows: int) -> tuple[np.ndarray, np.ndarray]:
     return tuple(np.moveaxis(each, -1, 1).copy() for each in cut)
 
 
+SETS: dict[str, tuple[str, Callable | None]] = {
+    "lorenz": ("Lorenz 63", lorenz),
+    "pendulum": ("pendulum", pendulum),
+    "tanks": ("cascaded tanks", None),
+}
+
+
 def autoregression(train: np.ndarray, test: np.ndarray, lags: int = 10) -> np.ndarray:
     """Rows behind the shown ones (n, ahead, c) by a ridge on the last ten rows, step after step."""
     past = np.concatenate([train[:, k : k + lags].reshape(len(train), -1) for k in range(train.shape[1] - lags)])
@@ -77,7 +85,9 @@ def measure(train: np.ndarray, test: np.ndarray, seed: int, epochs: int | None) 
         "ridge on the last 10 rows": errors(autoregression(train, test), test),
     }
     for regularizer in (None, "information"):
-        model = KoopmanForecaster(ahead, regularizer=regularizer, context=SHOWN, epochs=epochs, random_state=seed)
+        model = KoopmanForecaster(
+            ahead, regularizer=regularizer, context=SHOWN, epochs=epochs, folds=0, random_state=seed
+        )
         model.fit(Panel.from_array(train))
         told = model.predict(Panel.from_array(test[:, :SHOWN])).values.reshape(len(test), ahead, -1)
         found[f"KoopmanForecaster(regularizer={regularizer!r})"] = errors(told, test)
@@ -92,9 +102,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--series", type=int, default=300, help="of training; a third as many of test (%(default)s)")
     parser.add_argument("--epochs", type=int, help="of each fit (that of the estimator)")
+    parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS), help="(all)")
     options = parser.parse_args()
     rows, n = SHOWN + LEADS[-1], options.series
-    for name, make in (("Lorenz 63", lorenz), ("pendulum", pendulum), ("cascaded tanks", None)):
+    for name in options.sets:
+        title, make = SETS[name]
         if make is None and options.data is None:
             continue
         results: dict[str, list[list[float]]] = {}
@@ -106,7 +118,7 @@ def main() -> None:
                 train, test = make(n, rows, rng), make(n // 3, rows, rng)
             for row, scores in measure(train, test, seed, options.epochs).items():
                 results.setdefault(row, []).append(scores)
-        print(f"\n{name}: error up to lead, in standard deviations\n")
+        print(f"\n{title}: error up to lead, in standard deviations\n")
         print(table(results, [str(lead) for lead in LEADS], [3] * len(LEADS)), flush=True)
     print(made_with("benchmarks.koopman"))
 

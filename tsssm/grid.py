@@ -80,7 +80,12 @@ class Grid:
         return (x * self.valid.unsqueeze(-1) if self.padded else x), None
 
     def segment(self) -> Tensor:
-        """Number of the series of each row, counted along the batch, -1 for padding: (b, l) of int64."""
+        """Number of the series of each row, counted along the batch, -1 for padding: (b, l) of int64; not to be changed."""
+        return self._segment
+
+    # models ask for it many times in a step
+    @cached_property
+    def _segment(self) -> Tensor:
         number = self.reset.flatten().cumsum(0).view(self.reset.shape) - 1
         return number.masked_fill(~self.valid, -1)
 
@@ -90,6 +95,10 @@ class Grid:
         Gaps are shifted, not only flipped: the gap before a row of the reversed series is the one after it in the
         original (specification of S5 with variable steps; flipping alone is wrong by one place).
         """
+        return self._reversed
+
+    @cached_property
+    def _reversed(self) -> Grid:
         ends = self.ends().flip(1)
         after = torch.cat([self.dt[:, 1:], torch.ones_like(self.dt[:, :1])], 1).flip(1)
         valid = self.valid.flip(1)
@@ -99,6 +108,11 @@ class Grid:
         """True at the last row of each series: (b, l) of bool."""
         outside = torch.ones_like(self.reset[:, :1])
         return self.valid & torch.cat([self.reset[:, 1:] | ~self.valid[:, 1:], outside], 1)
+
+    @cached_property
+    def begins(self) -> Tensor:
+        """True at the first active row of each series: (b, l) of bool."""
+        return self.active & self.valid & (previous_active(self.reset, self.active) < 0)
 
     def piece(self, start: int, stop: int) -> Grid:
         """Rows start to stop, for running a layer in pieces with its state passed on."""

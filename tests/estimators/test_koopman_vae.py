@@ -13,6 +13,7 @@ from sklearn.model_selection import GridSearchCV
 from tsssm import KoopmanForecaster, KoopmanVAE, Panel
 
 SMALL = {"d_latent": 4, "d_model": 8, "epochs": 2, "random_state": 0}
+PERIODS, HALF_LIVES = [7.0, 12.0], [13.9, 34.7]
 RATES = np.array([-0.05 + 0.6j, -0.02 + 0.25j])
 
 
@@ -76,14 +77,59 @@ def test_conserved_modes_do_not_fade_and_others_do():
     assert np.isinf(model.modes_["half_life"]).sum() == 1 and (model.modes_["half_life"] > 0).all()
 
 
-def test_linear_data_give_their_periods_and_forecasts():
+def test_held_modes_of_linear_data_are_exact_and_conserved_ones_stay_at_their_periods():
+    rng, t = np.random.default_rng(0), 0.5 * np.arange(36)
+    turning = np.cos(2 * np.pi * t / np.array([[3.0], [8.0]]) + rng.uniform(0, 2 * np.pi, (60, 2, 1)))
+    X = np.einsum("nml,mc->nlc", turning, rng.normal(size=(2, 3))) + 0.005 * rng.normal(size=(60, 36, 3))
+    more = {"d_latent": 4, "d_model": 8, "epochs": 3, "random_state": 0}
+    model = KoopmanVAE(periods=[8.0], conserved=1, **more).fit(Panel.from_array(X, times=t))
+    held, free = (model.modes_[model.modes_["held"] == each].iloc[0] for each in (True, False))
+    assert held["period"] == pytest.approx(8.0, rel=1e-6) and free["period"] == pytest.approx(3.0, rel=0.01)
+    assert np.isinf(model.modes_["half_life"]).all()
+
+
+def test_linear_data_give_their_modes_and_forecasts():
     panel = linear_series(80, 25)
     keep = np.tile(np.arange(25) < 21, 80)
-    model = KoopmanForecaster(horizon=5, d_latent=4, epochs=150, lr=0.01, random_state=0).fit(panel)
+    model = KoopmanForecaster(horizon=5, d_latent=4, epochs=60, lr=0.01, random_state=0).fit(panel)
     assert sorted(model.modes_["period"]) == pytest.approx(sorted(2 * np.pi / RATES.imag), rel=0.01)
+    assert sorted(model.modes_["half_life"]) == pytest.approx(sorted(np.log(2) / -RATES.real), rel=0.01)
     told = model.predict(panel.rows(keep), horizon=panel.rows(~keep))
     truth, last = panel.values[~keep], np.repeat(panel.values.reshape(80, 25, 3)[:, 20], 4, 0)
     assert np.square(told.values - truth).mean() < 0.1 * np.square(last - truth).mean()
+
+
+def damped(n: int, dropped: float, noise: float = 0.005, random_state: int = 0) -> Panel:
+    """Four channels, linear pictures of two modes, with noise; rows are dropped at random."""
+    rng, t = np.random.default_rng(random_state), np.arange(36.0)
+    C, series = rng.normal(size=(4, 2)) + 1j * rng.normal(size=(4, 2)), []
+    rates = -np.log(2) / np.array(HALF_LIVES) + 2j * np.pi / np.array(PERIODS)
+    for _ in range(n):
+        z = (rng.normal(size=2) + 1j * rng.normal(size=2)) * np.exp(rates * t[:, None])
+        values, keep = (z @ C.T).real + noise * rng.normal(size=(36, 4)), rng.random(36) >= dropped
+        series.append((0.5 * t[keep], values[keep]))
+    return Panel.from_series(series)
+
+
+@pytest.mark.parametrize("dropped", [0.0, 0.3])
+@pytest.mark.parametrize("kind", [KoopmanVAE, KoopmanForecaster])
+def test_periods_and_half_lives_of_linear_data_are_right_to_a_hundredth(kind: type, dropped: float):
+    model = kind(d_latent=8, d_model=16, epochs=15, random_state=0).fit(damped(200, dropped))
+    strong = model.modes_.head(2).sort_values("period")
+    # a row is half a unit of time
+    assert 2 * strong["period"].to_numpy() == pytest.approx(PERIODS, rel=0.01)
+    assert 2 * strong["half_life"].to_numpy() == pytest.approx(HALF_LIVES, rel=0.01)
+    assert model.modes_["energy"][2:].sum() < 0.02
+
+
+def test_intervals_hold_what_follows_in_new_series():
+    panel = damped(350, 0.3, 0.3)
+    late = panel.times > 11.75
+    model = KoopmanForecaster(horizon=6.0, d_latent=4, d_model=16, context=24, epochs=12, random_state=0)
+    model.fit(panel[:200])
+    past, truth = panel.rows(~late)[200:], panel.rows(late)[200:]
+    ends = model.predict_interval(past, truth, coverage=0.9).values.reshape(-1, 4, 2)
+    assert 0.86 < ((ends[..., 0] <= truth.values) & (truth.values <= ends[..., 1])).mean() < 0.94
 
 
 def test_classes_condition_samples():

@@ -17,7 +17,7 @@ from tsssm.grid import Grid
 from tsssm.models.flow import Flow
 from tsssm.models.latent_prior import Known, Noise
 from tsssm.models.linear_paths import LinearPaths
-from tsssm.models.linear_prior import LinearPrior, as_pairs, begin_mask, first_rows
+from tsssm.models.linear_prior import LinearPrior, as_pairs, first_rows
 from tsssm.models.spectrum import Spectrum
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
@@ -139,7 +139,7 @@ def test_rows_before_the_first_observation_are_told_backwards():
         told = as_pairs(prior.between(prior.path(start, normal(1, 4, 4), grid), grid))
         back = torch.exp(1.2 * torch.complex(sign * found.rates.real, -found.rates.imag))
         torch.testing.assert_close(told[0, 0], back * as_pairs(start)[0], **EXACT)
-    assert first_rows(grid).tolist() == [2] and begin_mask(grid)[0].tolist() == [False, False, True, False]
+    assert first_rows(grid).tolist() == [2] and grid.begins[0].tolist() == [False, False, True, False]
 
 
 def test_divergence_is_that_of_torch_distributions():

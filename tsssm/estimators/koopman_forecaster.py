@@ -7,15 +7,15 @@ from numbers import Integral, Real
 from typing import Any, ClassVar, NoReturn
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval, Options, StrOptions
 from torch import Tensor
 
 from tsssm.data import Batch, Panel, Source, Task
 from tsssm.data.windows import AskAhead, Windows, cut_windows, tile_windows
 from tsssm.errors import explain
 from tsssm.estimators.horizon import asked_times
-from tsssm.estimators.koopman_networks import spectrum_of, window_layer
-from tsssm.estimators.model_forecaster import ModelForecaster
+from tsssm.estimators.koopman_networks import spectrum_at_data, window_layer
+from tsssm.estimators.left_out import LeftOutForecaster
 from tsssm.estimators.modes import modes_of
 from tsssm.estimators.queries import Query, tail
 from tsssm.models.decoders import Encoder, PointwiseDecoder
@@ -28,7 +28,7 @@ from tsssm.models.linear_prior import LinearPrior
 PATHS = 200
 
 
-class KoopmanForecaster(ModelForecaster):
+class KoopmanForecaster(LeftOutForecaster):
     """Forecast series by a linear system in a latent space: what was seen says where it stands, and K takes it on.
 
     The model of `KoopmanVAE` with its linear prior and a pointwise decoder, trained also to tell the rows that follow a cut.
@@ -52,6 +52,9 @@ class KoopmanForecaster(ModelForecaster):
     lr : float, default 0.004
     batch_size : int, default 64
         Most pieces of series in one step.
+    folds : int, default 5
+        One part in so many of the training series is left out by a second fit, which says by how much intervals must be
+        widened or narrowed to hold on new series; none is with fewer than two series a part. 0 takes intervals as they are.
     random_state, verbose
         As in `SSMClassifier`.
 
@@ -60,12 +63,16 @@ class KoopmanForecaster(ModelForecaster):
     modes_ : DataFrame
         As in `KoopmanVAE`.
     model_ : LatentKoopman
+    calibration_ : Calibration
+        What the second fit said of the series that it was not fitted to.
     history_ : History
         Its `terms` are the parts of the loss by epoch.
 
     Notes
     -----
-    Point forecasts are the picture of the mean path; quantiles and intervals are read from sample paths and not calibrated.
+    Point forecasts are the picture of the mean path; quantiles are read from sample paths and not calibrated, intervals are.
+    With folds a fit takes twice as long.
+
     A system that is chaotic is linear in no latent space of finite size: its forecasts fade as they lose the path.
 
     References
@@ -92,10 +99,13 @@ class KoopmanForecaster(ModelForecaster):
         "epochs": [Interval(Integral, 1, None, closed="left"), None],
         "lr": [Interval(Real, 0, None, closed="neither")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "folds": [Interval(Integral, 2, None, closed="left"), Options(Integral, {0})],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
     _steps = 2000
+    # a fit takes minutes; a start that little is known of has another spread than one that whole windows tell
+    _turns, _shortest = 1, 0.5
 
     def __init__(
         self,
@@ -109,6 +119,7 @@ class KoopmanForecaster(ModelForecaster):
         epochs: int | None = None,
         lr: float = 0.004,
         batch_size: int = 64,
+        folds: int = 5,
         random_state: Any = None,
         verbose: int = 0,
     ):
@@ -122,6 +133,7 @@ class KoopmanForecaster(ModelForecaster):
         self.epochs = epochs
         self.lr = lr
         self.batch_size = batch_size
+        self.folds = folds
         self.random_state = random_state
         self.verbose = verbose
 
@@ -144,7 +156,7 @@ class KoopmanForecaster(ModelForecaster):
         encoder = Encoder(channels, 0, self.d_model, 1, window_layer(self.context))
         decoder = PointwiseDecoder(self.d_latent, channels, 0, 2 * self.d_model)
         regularizer = InformationRegularizer() if self.regularizer == "information" else None
-        prior = LinearPrior(spectrum_of(self, panel, True), encoder.width, 0)
+        prior = LinearPrior(spectrum_at_data(self, panel, True), encoder.width, 0)
         return LatentKoopman(channels, self.d_latent, encoder, prior, decoder, regularizer=regularizer)
 
     def _shown(self, panel: Panel) -> Panel:

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
-from tsssm.data import Panel
+from tsssm.data import Panel, Scaling, Source
 from tsssm.data.tasks import show_all
-from tsssm.data.windows import Windows
+from tsssm.data.windows import Windows, tile_windows
 from tsssm.errors import explain
 from tsssm.estimators.horizon import span_of
 from tsssm.estimators.recipes import as_recipe
@@ -19,6 +19,7 @@ from tsssm.models.decoders import Encoder, PointwiseDecoder, RecurrentDecoder
 from tsssm.models.information import InformationRegularizer
 from tsssm.models.koopman_vae import LatentKoopman
 from tsssm.models.latent_prior import LatentPrior
+from tsssm.models.linear_modes import Pieces, find_modes
 from tsssm.models.linear_prior import LinearPrior
 from tsssm.models.soft_prior import SoftPrior
 from tsssm.models.spectrum import Spectrum
@@ -33,6 +34,11 @@ if TYPE_CHECKING:
 ROWS = 20_000
 # about how many steps of the optimizer are taken where `epochs` is not given
 STEPS = 3000
+# numbers that modes are found from before training, and most rows of a series in one piece
+LOOKED, LONGEST = 8000, 200
+# of what follows, the share that modes may leave for training to begin at them: series that do not move linearly have modes
+# that fit, but not those of a latent path
+TRUSTED = 0.1
 
 
 def fit_koopman(vae: KoopmanVAE, panel: Panel, windows: Windows) -> tuple[LatentKoopman, History]:
@@ -85,11 +91,44 @@ def window_layer(longest: int) -> Recipe:
 
 def _prior(vae: KoopmanVAE, panel: Panel, width: int, given: int) -> LatentPrior:
     if vae.prior == "linear":
-        return LinearPrior(spectrum_of(vae, panel, vae.process_noise), width, given)
+        return LinearPrior(spectrum_at_data(vae, panel, vae.process_noise), width, given)
     if vae.periods:
         came = f"periods={vae.periods!r} came with prior='soft'"
         raise ValueError(explain("only the linear prior holds periods", came, "Take prior='linear'"))
     return SoftPrior(vae.d_latent, width, given, vae.d_model, circle=vae.conserved)
+
+
+def spectrum_at_data(estimator: KoopmanVAE | KoopmanForecaster, panel: Panel, noise: bool) -> Spectrum:
+    """`spectrum_of`, begun at the modes that the series of a panel have as they are, in straight pictures.
+
+    Looks at about `LOOKED` numbers: rates are few, so that all would hardly tell more. Where series do not move linearly they
+    begin spread over all time scales.
+    """
+    spectrum = spectrum_of(estimator, panel, noise)
+    held, conserved = spectrum.held, estimator.conserved
+    pieces = pieces_of(panel, estimator.time_scale_)
+    if pieces is not None:
+        found = find_modes(pieces, spectrum.pairs, held, conserved)
+        if found.left < TRUSTED:
+            spectrum.start_at(*found)
+    return spectrum
+
+
+def pieces_of(panel: Panel, time_scale: float) -> Pieces | None:
+    """Some pieces of series, of three rows or more and at most `LONGEST`, standardised; None where there are none."""
+    source = Source(panel, Scaling.fit(panel, np.inf), time_scale)
+    windows = tile_windows(source, LONGEST)
+    long = np.flatnonzero(windows.lengths > 2)
+    many = max(16, LOOKED // max(1, int(windows.lengths[long].max(initial=1)) * source.seen.shape[1]))
+    some = long[np.linspace(0, len(long) - 1, min(many, len(long))).astype(int)]
+    if not len(some):
+        return None
+    place = windows.offsets[some][:, None] + np.arange(windows.lengths[some].max())
+    inside = place < windows.high[some][:, None]
+    place = np.where(inside, place, windows.offsets[some][:, None])
+    times = source.times[place] - source.times[place[:, :1]]
+    seen = torch.from_numpy(source.seen[place] & inside[..., None])
+    return Pieces(torch.from_numpy(times), source.values[place].double() * seen, seen)
 
 
 def spectrum_of(estimator: KoopmanVAE | KoopmanForecaster, panel: Panel, noise: bool) -> Spectrum:

@@ -91,10 +91,11 @@ class KoopmanVAE(LayeredMixin, PanelEstimator):
 
     Notes
     -----
-    A step of the optimizer costs O(b l d_model (d_model + d_latent)), without a loop over rows for the linear prior. Missing
-    entries and rows need no care. Static features of the panel, classes among them, condition everything. A new sample begins as the training
-    series begin: at their first rows, observed or not. What is generated stays in about the
-    range of each training channel, and ties, such as hours without rain, come back as ties.
+    Training begins at the modes that tell best how series go on, so that of data that move linearly periods and half-lives
+    are right; elsewhere half-lives are those of a path, which a network may read values off that fade at another rate. A step
+    costs O(b l d_model (d_model + d_latent)), without a loop over rows for the linear prior. Missing entries and rows need no
+    care. Static features, classes among them, condition everything. A new sample begins as the training series begin: at
+    their first rows, observed or not. What is generated stays in about the range of each channel, and ties come back as ties.
 
     References
     ----------

@@ -12,19 +12,15 @@ from torch import Tensor
 
 from tsssm.data import Batch, Panel, Source
 from tsssm.errors import explain
-from tsssm.estimators.answers import check_coverage
-from tsssm.estimators.horizon import asked_times
-from tsssm.estimators.left_out import calibrated, since_shown
-from tsssm.estimators.model_forecaster import ModelForecaster
-from tsssm.estimators.queries import Query, observed_rows, tail, wide
-from tsssm.heads.rows import LEVELS
+from tsssm.estimators.left_out import LeftOutForecaster
+from tsssm.estimators.queries import Query, tail
 from tsssm.models.latent_sde import LatentSDE
 
 # paths that quantiles are read from, the same ones for every series and call
 PATHS = 1000
 
 
-class LatentSDEForecaster(ModelForecaster):
+class LatentSDEForecaster(LeftOutForecaster):
     """Forecast series as noisy observations of a stochastic differential equation that is learned from all of them.
 
     Parameters
@@ -113,14 +109,6 @@ class LatentSDEForecaster(ModelForecaster):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _learn_panel(self, panel: Panel, y: Any) -> None:
-        super()._learn_panel(panel, y)
-        panel = observed_rows(panel)
-        start = self._origins(panel)
-        asked = asked_times(self.horizon, panel, start)
-        lead = max(times[-1] - start.time[i] for i, times in enumerate(asked) if len(times))
-        self.calibration_ = calibrated(self, panel, lead)
-
     def _model(self, source: Source, panel: Panel) -> LatentSDE:
         return LatentSDE(len(panel.channels), self.d_state, self.width)
 
@@ -136,18 +124,6 @@ class LatentSDEForecaster(ModelForecaster):
 
     def _draw(self, batch: Batch, n: int, seed: int | None) -> Tensor:
         return self.model_.sample(batch, n, torch.Generator().manual_seed(seed or 0), alike=seed is None)
-
-    def predict_interval(self, X: Any = None, horizon: Any = None, coverage: float = 0.9) -> Panel:
-        """Intervals that hold what would be observed with a probability of `coverage`.
-
-        In channels "glucose[lower]" and "glucose[upper]". Cross-conformal: widened or narrowed until they cover that
-        share of what followed in the series left out, at such lead times.
-        """
-        coverage = check_coverage(coverage)
-        query = self._asked(X, horizon)
-        lead = np.repeat(since_shown(query)[:, None] / self.time_scale_, len(self.channels_), 1)
-        values = self.calibration_.interval(self._quantiles(query, np.array(LEVELS)), lead, coverage)
-        return wide(query, values, self.scaling_, self.channels_, ["lower", "upper"])
 
     def stream(self) -> None:
         """Refused: what is thought of the states comes from all rows at once.

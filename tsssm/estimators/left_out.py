@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import clone
@@ -10,23 +10,60 @@ from sklearn.utils import check_random_state
 
 from tsssm.data import Panel
 from tsssm.data.picking import stretches
+from tsssm.estimators.answers import check_coverage
 from tsssm.estimators.conformal import Calibration
-from tsssm.estimators.queries import Query, owners
+from tsssm.estimators.horizon import asked_times
+from tsssm.estimators.model_forecaster import ModelForecaster
+from tsssm.estimators.queries import Query, observed_rows, owners, wide
 from tsssm.heads.rows import LEVELS
 
-if TYPE_CHECKING:
-    from tsssm.estimators.latent_sde_forecaster import LatentSDEForecaster
-
 # forecasts asked of a series left out, and rows asked in each
-CUTS, MOST = 8, 24
+CUTS, MOST = 8, 64
+# most series that are asked of a part left out
+SERIES = 200
 
 
-def calibrated(estimator: LatentSDEForecaster, panel: Panel, lead: float) -> Calibration:
+class LeftOutForecaster(ModelForecaster):
+    """Base of the forecasters whose intervals are widened or narrowed until they hold on series left out.
+
+    Attributes
+    ----------
+    calibration_ : Calibration
+        What fits to all but a part of the series said of it.
+    """
+
+    _turns: ClassVar[int | None] = None
+    """How many of the `folds` parts are left out, each by a fit of its own; all of them if None."""
+    _shortest: ClassVar[float] = 0.125
+    """Share of a series that is shown at least where its intervals are checked."""
+
+    def _learn_panel(self, panel: Panel, y: Any) -> None:
+        super()._learn_panel(panel, y)
+        panel = observed_rows(panel)
+        start = self._origins(panel)
+        asked = asked_times(self.horizon, panel, start)
+        lead = max(times[-1] - start.time[i] for i, times in enumerate(asked) if len(times))
+        self.calibration_ = calibrated(self, panel, lead)
+
+    def predict_interval(self, X: Any = None, horizon: Any = None, coverage: float = 0.9) -> Panel:
+        """Intervals that hold what would be observed with a probability of `coverage`.
+
+        In channels "glucose[lower]" and "glucose[upper]". Conformal: widened or narrowed until they cover that share of
+        what followed in the series left out, at such lead times.
+        """
+        coverage = check_coverage(coverage)
+        query = self._asked(X, horizon)
+        lead = np.repeat(since_shown(query)[:, None] / self.time_scale_, len(self.channels_), 1)
+        values = self.calibration_.interval(self._quantiles(query, np.array(LEVELS)), lead, coverage)
+        return wide(query, values, self.scaling_, self.channels_, ["lower", "upper"])
+
+
+def calibrated(estimator: LeftOutForecaster, panel: Panel, lead: float) -> Calibration:
     """The calibration of an estimator that was fitted to all series, by its fits to all but some of them.
 
     Parameters
     ----------
-    estimator : LatentSDEForecaster
+    estimator : LeftOutForecaster
         Its `folds` say into how many parts the series are drawn; with fewer than two series a part, none are left out.
     panel : Panel
         The training panel, all of whose rows show something.
@@ -35,7 +72,7 @@ def calibrated(estimator: LatentSDEForecaster, panel: Panel, lead: float) -> Cal
 
     Notes
     -----
-    One fit more for each part. A score says by how much a truth is beyond its median, in half-widths, so that those of
+    One fit more for each part left out. A score says by how much a truth is beyond its median, in half-widths, so that those of
     different fits can be pooled.
 
     References
@@ -48,10 +85,12 @@ def calibrated(estimator: LatentSDEForecaster, panel: Panel, lead: float) -> Cal
     if folds and len(series) >= 2 * folds:
         rng = np.random.default_rng(check_random_state(estimator.random_state).randint(2**31 - 1))
         part = rng.permutation(len(series)) % folds
-        for k in range(folds):
+        # as many gaps ahead, since a horizon that names series would name some that are left out
+        steps = max(1, int(np.ceil(lead / estimator.time_scale_ * (1 - 1e-9))))
+        for k in range(folds if estimator._turns is None else estimator._turns):
             kept = np.setdiff1d(np.arange(len(panel)), series[part == k])
-            model = clone(estimator).set_params(folds=0, horizon=1, verbose=0).fit(panel[kept])
-            past, future = cut(panel[series[part == k]], lead, rng)
+            model = clone(estimator).set_params(folds=0, horizon=steps, verbose=0).fit(panel[kept])
+            past, future = cut(panel[series[part == k][:SERIES]], lead, rng, estimator._shortest)
             query = model._asked(past, future)
             quantiles.append(model._quantiles(query, np.array(LEVELS)))
             truth.append(model.scaling_.transform(future.values))
@@ -69,14 +108,14 @@ def calibrated(estimator: LatentSDEForecaster, panel: Panel, lead: float) -> Cal
     )
 
 
-def cut(panel: Panel, lead: float, rng: np.random.Generator) -> tuple[Panel, Panel]:
-    """Cut each series at rows drawn at random, behind its first eighth, into what is shown and what is asked.
+def cut(panel: Panel, lead: float, rng: np.random.Generator, shortest: float) -> tuple[Panel, Panel]:
+    """Cut each series at rows drawn at random, behind a share `shortest` of it, into what is shown and what is asked.
 
     Asked are the next row and what follows within `lead` of the last one shown.
     """
     bounds, names, of = [], [], []
     for i, (times, _) in enumerate(panel):
-        first = 1 + len(times) // 8
+        first = 1 + int(shortest * len(times))
         if first >= len(times):
             continue
         drawn = np.sort(rng.permutation(np.arange(first, len(times)))[:CUTS])

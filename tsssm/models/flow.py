@@ -58,26 +58,28 @@ class Flow(nn.Module):
             nn.init.zeros_(net[-1].bias)
             self.nets.append(net)
         self.register_buffer("orders", torch.stack(orders))
+        self.register_buffer("inverses", self.orders.argsort(1), persistent=False)
         self.shift, self.log_scale = nn.Parameter(torch.zeros(size)), nn.Parameter(torch.zeros(size))
 
     def forward(self, u: Tensor, given: Tensor) -> Tensor:
         """x (..., size) of standard normal u (..., size) and c (..., given)."""
-        for net, order in zip(self.nets, self.orders, strict=True):
-            kept, moved = u[..., order].split([self.size // 2, self.size - self.size // 2], -1)
+        for net, order, inverse in zip(self.nets, self.orders, self.inverses, strict=True):
+            kept, moved = u.index_select(-1, order).split([self.size // 2, self.size - self.size // 2], -1)
             log_scale, shift = self._coupling(net, kept, given)
-            u = torch.cat([kept, moved * log_scale.exp() + shift], -1)[..., order.argsort()]
+            u = torch.cat([kept, moved * log_scale.exp() + shift], -1).index_select(-1, inverse)
         return u * self.log_scale.exp() + self.shift
 
     def log_prob(self, x: Tensor, given: Tensor) -> Tensor:
         """log p(x | c), (...)."""
         u, volume = (x - self.shift) * torch.exp(-self.log_scale), self.log_scale.sum()
-        for net, order in zip(reversed(self.nets), self.orders.flip(0), strict=True):
-            kept, moved = u[..., order].split([self.size // 2, self.size - self.size // 2], -1)
+        for net, order, inverse in zip(reversed(self.nets), self.orders.flip(0), self.inverses.flip(0), strict=True):
+            kept, moved = u.index_select(-1, order).split([self.size // 2, self.size - self.size // 2], -1)
             log_scale, shift = self._coupling(net, kept, given)
             volume = volume + log_scale.sum(-1)
-            u = torch.cat([kept, (moved - shift) * torch.exp(-log_scale)], -1)[..., order.argsort()]
+            u = torch.cat([kept, (moved - shift) * torch.exp(-log_scale)], -1).index_select(-1, inverse)
         return -0.5 * (u.square().sum(-1) + self.size * math.log(2 * math.pi)) - volume
 
     def _coupling(self, net: nn.Module, kept: Tensor, given: Tensor) -> tuple[Tensor, Tensor]:
-        raw, shift = net(torch.cat([kept, given.expand(*kept.shape[:-1], -1)], -1)).chunk(2, -1)
+        told = torch.cat([kept, given.expand(*kept.shape[:-1], -1)], -1) if given.shape[-1] else kept
+        raw, shift = net(told).chunk(2, -1)
         return 2 * torch.tanh(raw / 2), shift

@@ -73,7 +73,7 @@ class LinearPrior(LatentPrior):
         A series starts `late` (s,) before its first active row, at that row if not given. Silent rows after the last active
         one go on without noise; for those within see `between`.
         """
-        begins, series = begin_mask(grid), grid.segment().clamp_min(0)
+        begins, series = grid.begins, grid.segment().clamp_min(0)
         late = shock.new_zeros(len(start)) if late is None else late.to(shock)
         first = as_pairs(start)
         if bool(late.any()):
@@ -99,7 +99,7 @@ class LinearPrior(LatentPrior):
         """Paths (b, l, k) given observations, whose silent rows, behind what a series shows, are drawn as the prior goes on."""
         guess = self.guess(features, grid, known.given)
         seen = torch.zeros(len(known.given), dtype=torch.bool, device=grid.dt.device)
-        seen[grid.segment()[begin_mask(grid)]] = True
+        seen[grid.segment()[grid.begins]] = True
         start = guess.start + guess.log_start.exp() * noise.start
         start = torch.where(seen.unsqueeze(-1), start, self.flow(noise.start, known.given))
         shock = torch.where(grid.active.unsqueeze(-1), guess.shock + guess.log_shock.exp() * noise.rows, noise.rows)
@@ -114,7 +114,7 @@ class LinearPrior(LatentPrior):
         kl = 0.5 * (guess.shock.square() + torch.exp(2 * guess.log_shock) - 1) - guess.log_shock
         # a conserved pair takes no noise, so nothing is told of its shocks
         kl = (kl * self.spectrum.free.repeat_interleave(2)).sum(-1)
-        on_time = begin_mask(grid) & (known.late <= 0)[grid.segment().clamp_min(0)]
+        on_time = grid.begins & (known.late <= 0)[grid.segment().clamp_min(0)]
         counted = grid.active & grid.valid & ~on_time
         return at_start + by_series(torch.where(counted, kl, 0), grid, len(start))
 
@@ -147,16 +147,11 @@ class LinearPrior(LatentPrior):
         return self.path(self.flow(noise.start, known.given), noise.rows, grid, known.late)
 
 
-def begin_mask(grid: Grid) -> Tensor:
-    """True at the first active row of each series, (b, l)."""
-    return grid.active & grid.valid & (previous_active(grid.reset, grid.active) < 0)
-
-
 def first_rows(grid: Grid) -> Tensor:
     """Flat place of the first active row of each series, (s,); of its first row where none is active."""
     place = torch.arange(grid.dt.numel(), device=grid.dt.device)
     first = place[grid.reset.flatten()].clone()
-    begins = begin_mask(grid).flatten()
+    begins = grid.begins.flatten()
     first[grid.segment().flatten()[begins]] = place[begins]
     return first
 
@@ -164,7 +159,7 @@ def first_rows(grid: Grid) -> Tensor:
 def gaps_of(grid: Grid, late: Tensor) -> Tensor:
     """Time (b, l) since the active row before, or since the beginning of a series, `late` (s,) before its first active row."""
     gap = held_gap(grid.dt, grid.reset, grid.active)
-    return torch.where(begin_mask(grid), late[grid.segment().clamp_min(0)].to(gap), gap)
+    return torch.where(grid.begins, late[grid.segment().clamp_min(0)].to(gap), gap)
 
 
 def by_series(x: Tensor, grid: Grid, n: int) -> Tensor:

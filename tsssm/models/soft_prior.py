@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from tsssm.grid import Grid
 from tsssm.models.latent_prior import Drawn, Known, LatentPrior, Noise
-from tsssm.models.linear_prior import begin_mask, by_series, gaps_of
+from tsssm.models.linear_prior import by_series, gaps_of
 from tsssm.models.operator import fit_operator, prediction_error, unit_circle_error
 
 
@@ -82,7 +82,7 @@ class SoftPrior(LatentPrior):
         return tuple(torch.stack(part, 1) for part in zip(*out, strict=True))
 
     def _penalty(self, path: Tensor, grid: Grid) -> Tensor:
-        follows = (grid.active & grid.valid & ~begin_mask(grid))[:, 1:]
+        follows = (grid.active & grid.valid & ~grid.begins)[:, 1:]
         past, future = path[:, :-1][follows], path[:, 1:][follows]
         if not len(past):
             return path.new_zeros(())

@@ -23,6 +23,10 @@ class Spectrum(nn.Module):
     A pair is two real states with ``x' = [[-a, -w], [w, -a]] x + noise``. Of a free pair a > 0, so that it decays at any
     gap; its noise settles at the spread s. A conserved pair has a = 0: it keeps its size for ever, and no noise moves it.
 
+    Pictures of paths do not say how fast they fade: where z turns and fades, ``z |z|^p`` turns as fast and fades 1 + p times
+    as fast, and a network reads one off the other. What is linear in the data themselves does, so that a spectrum can begin
+    there and be moved the less the more it explains, see `start_at`.
+
     Parameters
     ----------
     pairs : int
@@ -62,16 +66,34 @@ class Spectrum(nn.Module):
         self.frequency = nn.Parameter((2 * math.pi / period)[len(periods) :])
         self.log_spread = nn.Parameter(torch.full((pairs,), -1.0))
         self.register_buffer("volume", torch.ones(()))
+        self.register_buffer("begun", torch.stack([self.log_decay.detach(), 2 * math.pi / period]))
+        self.register_buffer("reach", torch.ones(pairs))
+
+    def start_at(self, rates: Tensor, left: float) -> None:
+        """Let the first pairs begin at these rates (n,), n <= m, held ones first, which leave a share `left` unexplained.
+
+        Training moves them by that share of what it moves others.
+        """
+        with torch.no_grad():
+            n, p = len(rates), len(self.held)
+            self.log_decay[:n] = (-rates.real).clamp_min(1e-9).log()
+            self.frequency[: max(0, n - p)] = rates.imag[p:].to(self.frequency)
+            self.begun[0, :n], self.begun[1, :n] = self.log_decay[:n], rates.imag
+            self.reach[:n] = left
 
     @property
     def decay(self) -> Tensor:
         """a, (m,) per time scale; exactly 0 for conserved pairs."""
-        return self.log_decay.clamp(-14, 5).exp() * self.free
+        moved = self.begun[0] + self.reach * (self.log_decay - self.begun[0])
+        return moved.clamp(-14, 5).exp() * self.free
 
     @property
     def rates(self) -> Tensor:
         """Eigenvalues (m,), complex, per time scale."""
-        return torch.complex(-self.decay, torch.cat([self.held.to(self.frequency), self.frequency]))
+        p = len(self.held)
+        begun = self.begun[1, p:]
+        moved = begun + self.reach[p:] * (self.frequency - begun)
+        return torch.complex(-self.decay, torch.cat([self.held.to(moved), moved]))
 
     @property
     def generator(self) -> Diagonal:
