@@ -44,10 +44,10 @@ PARAMETERS = {
 
 
 class Setting(NamedTuple):
-    """How much work a row is: windows, epochs, repeats and steps of the scores, seeds."""
+    """How much work a row is: windows, epochs or those of the estimator, repeats and steps of the scores, seeds."""
 
     most: int | None
-    epochs: int
+    epochs: int | None
     repeats: int
     steps: tuple[int, int]
     seeds: int
@@ -55,6 +55,7 @@ class Setting(NamedTuple):
 
 SETTINGS = {
     "full": Setting(None, 600, 10, (2000, 5000), 3),
+    "default": Setting(None, None, 10, (2000, 5000), 3),
     "quick": Setting(4000, 60, 3, (2000, 5000), 1),
     "small": Setting(200, 2, 2, (50, 50), 1),
 }
