@@ -105,13 +105,13 @@ def draw(records: list[Record], file: Path) -> None:
     from matplotlib.figure import Figure
 
     parts = ranked(records)
-    figure = Figure(figsize=(8, 3 * len(parts)), layout="constrained")
+    figure = Figure(figsize=(9, 2.6 * len(parts)), layout="constrained")
     for ax, (name, (scores, models)) in zip(
         figure.subplots(len(parts), squeeze=False)[:, 0], parts.items(), strict=True
     ):
         rank_picture(scores, models, ax)
-        ax.set_title(name)
-    figure.savefig(file)
+        ax.set_title(f"{name}, by {RANKED[name][0]}", loc="left", fontweight="bold")
+    figure.savefig(file, dpi=110)
 
 
 def arguments() -> argparse.Namespace:
