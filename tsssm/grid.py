@@ -133,6 +133,13 @@ def previous_active(reset: Tensor, active: Tensor) -> Tensor:
     return torch.where(before >= start, before, -1)
 
 
+def last_active(reset: Tensor, active: Tensor) -> Tensor:
+    """Index of the last active row of the series that a piece ends in, -1 where there is none: (b,)."""
+    rows = torch.arange(active.shape[1], device=active.device)
+    last = torch.where(active, rows, -1).amax(1)
+    return torch.where(last >= torch.where(reset, rows, 0).amax(1), last, -1)
+
+
 def held_gap(dt: Tensor, reset: Tensor, active: Tensor, since: Tensor | None = None) -> Tensor:
     """Time since the previous active row (b, l): how long the input of a row acts when silent rows lie between.
 
@@ -159,11 +166,17 @@ def time_since(dt: Tensor, reset: Tensor, active: Tensor, since: Tensor | None =
     While no row of a series has been active it is minus the gap that the first one will have, which is known by now:
     the sign, kept by -0.0 as well, tells the two apart.
     """
-    # one silent row more, after the end, sees the last active row as its previous one
-    none = torch.zeros_like(reset[:, :1])
-    dt = torch.cat([dt, torch.zeros_like(dt[:, :1])], 1)
-    reset, active = torch.cat([reset, none], 1), torch.cat([active, none], 1)
-    gap = held_gap(dt, reset, active, since)[:, -1]
-    bare = reset.any(1) if since is None else reset.any(1) | since.signbit()
+    time, rows = dt.double().cumsum(1), torch.arange(dt.shape[1], device=dt.device)
+    start, last, begun = torch.where(reset, rows, 0).amax(1), last_active(reset, active), reset.any(1)
+    gap = time[:, -1] - time.gather(1, last.clamp_min(0).unsqueeze(1)).squeeze(1)
+    running = time[:, -1]
+    if since is not None:
+        since = since.double()
+        running = torch.where(since.signbit(), -since, running + since)
+        bare = begun | since.signbit()
+    else:
+        bare = begun
+    fresh = torch.where(begun, dt.double().gather(1, start.unsqueeze(1)).squeeze(1), running)
+    gap = torch.where(last >= 0, gap, fresh).to(dt.dtype)
     # gaps that go back after silent rows may leave a rounding error below 0
-    return torch.where(bare & (previous_active(reset, active)[:, -1] < 0), -gap, gap.abs())
+    return torch.where(bare & (last < 0), -gap, gap.abs())

@@ -14,6 +14,7 @@ from sktime.classification.interval_based import TimeSeriesForestClassifier
 
 from benchmarks.archive import Problem, problem, span
 from benchmarks.baselines import Prior, Resampled, minirocket
+from tsssm import SSMRidgeClassifier
 from tsssm.data import Panel
 from tsssm.sktime import SSMClassifier
 
@@ -36,6 +37,12 @@ def ours(data: Problem, seed: int) -> np.ndarray:
     """At the rows there are, of any lengths and with holes."""
     train, y, test, _ = data
     return SSMClassifier(random_state=seed).fit(stamped(train), y).predict(stamped(test))
+
+
+def ridge(data: Problem, seed: int) -> np.ndarray:
+    """Ours without training by gradients, which has no adapter for sktime."""
+    train, y, test, _ = data
+    return SSMRidgeClassifier(random_state=seed).fit(train, y).predict(test)
 
 
 def resampled(make: Callable[[int, int], Any]) -> Callable[[Problem, int], np.ndarray]:
@@ -70,6 +77,7 @@ class Forest:
 
 MODELS: dict[str, Callable[[Problem, int], np.ndarray]] = {
     "SSMClassifier": ours,
+    "SSMRidgeClassifier": ridge,
     "MiniRocket and ridge": resampled(minirocket),
     "TimeSeriesForestClassifier": resampled(Forest),
     "class prior": resampled(lambda length, seed: make_pipeline(Prior())),

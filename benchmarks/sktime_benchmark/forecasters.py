@@ -88,7 +88,8 @@ def boosted(task: Task, seed: int) -> Forecast:
 
 MODELS: dict[str, Callable[..., Forecast]] = {
     "SSMForecaster": ours,
-    "NaiveForecaster": each(lambda sp, train: NaiveForecaster(sp=sp), True),
+    "NaiveForecaster, last": each(lambda sp, train: NaiveForecaster(), False),
+    "NaiveForecaster, last season": each(lambda sp, train: NaiveForecaster(sp=sp), True),
     "ThetaForecaster": each(theta, True),
     "AutoETS": each(lambda sp, train: AutoETS(auto=True, sp=sp), True),
     "gradient boosting, global": boosted,

@@ -14,6 +14,8 @@ from tsssm.sktime import TailSplitter
 
 # seasons, in rows, and pandas' names of the steps
 STEPS = {"yearly": (1, "YS"), "quarterly": (4, "QS"), "monthly": (12, "MS"), "other": (1, "D")}
+# forecasts asked in each part of M3: series times steps
+M3 = {"m3 yearly": 645 * 6, "m3 quarterly": 756 * 8, "m3 monthly": 1428 * 18, "m3 other": 174 * 8}
 # M4 names no dates; all its series start here
 M4_START = "2015-01-05"
 

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from benchmarks.sktime_benchmark import forecasters, scores
-from benchmarks.sktime_benchmark.__main__ import plan, ranked, show
-from benchmarks.sktime_benchmark.tasks import FORECASTS, Task
+from benchmarks.sktime_benchmark.__main__ import m3_whole, plan, ranked, show
+from benchmarks.sktime_benchmark.tasks import FORECASTS, M3, Task
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def test_dates_and_seasons(task: Task):
 
 
 def test_seasonal_naive_repeats_the_season(task: Task):
-    found = scores.score(task, forecasters.MODELS["NaiveForecaster"](task, 0))
+    found = scores.score(task, forecasters.MODELS["NaiveForecaster, last season"](task, 0))
     assert found["MASE"] == pytest.approx(0, abs=1e-9)
 
 
@@ -68,15 +68,15 @@ def test_answers_stand_at_the_rows_asked(task: Task):
 
 def test_plan_and_tables():
     options = argparse.Namespace(
-        tasks=["m3 other", "Coffee"], models=["SSMForecaster", "NaiveForecaster"], seeds=2, data=None
+        tasks=["m3 other", "Coffee"], models=["SSMForecaster", "NaiveForecaster, last season"], seeds=2, data=None
     )
     cells = plan(options)
     assert [(cell.model, cell.seed) for cell in cells] == [
         ("SSMForecaster", 0),
         ("SSMForecaster", 1),
-        ("NaiveForecaster", 0),
+        ("NaiveForecaster, last season", 0),
     ]
-    values = {"SSMForecaster": [1.0, 2.0], "NaiveForecaster": [3.0]}
+    values = {"SSMForecaster": [1.0, 2.0], "NaiveForecaster, last season": [3.0]}
     records = [
         {"task": "m3 other", "model": model, "seed": seed, "scores": {"MASE": x, "sMAPE": 1.0}, "seconds": 1.0}
         for model, found in values.items()
@@ -84,5 +84,16 @@ def test_plan_and_tables():
     ]
     table, names = ranked(records)["forecasts"]
     np.testing.assert_array_equal(table, [[-3.0, -1.5]])
-    assert names == ["NaiveForecaster", "SSMForecaster"]
+    assert names == ["NaiveForecaster, last season", "SSMForecaster"]
     assert "**m3 other**" in show(records) and "1.500 ± 0.707" in show(records)
+
+
+def test_m3_counts_forecasts():
+    """Each forecast counts alike, as in the competition: months most. The published means of Theta give its total."""
+    published = dict(zip(M3, (16.90, 8.96, 13.85, 4.41), strict=True))
+    records = [
+        {"task": task, "model": "Theta", "seed": 0, "scores": {"sMAPE": score}} for task, score in published.items()
+    ]
+    assert sum(M3.values()) == 37014
+    assert m3_whole(records)["Theta"][0][0] == pytest.approx(13.01, abs=0.02)
+    assert not m3_whole(records[1:])

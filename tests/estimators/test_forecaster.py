@@ -141,6 +141,10 @@ def test_known_covariates_shift_the_forecast():
         longer = Panel.from_frame(pd.concat([other.to_frame(), table]).sort_values(["id", "time"]), "id", "time")
         np.testing.assert_allclose(est.predict(longer, 3).values, answers[-1], rtol=1e-9)
     assert 1.0 < np.mean(answers[1] - answers[0]) < 3.0
+    # a shift that is not told may be either
+    told, untold = (est.predict_interval(other, table.assign(shift=shift)).values for shift in (1.0, np.nan))
+    assert np.diff(untold).mean() > 1.1 * np.diff(told).mean()
+    assert answers[0].mean() < untold.mean() < answers[1].mean()
     with pytest.raises(ValueError, match="known covariates"):
         est.predict(other, 3)
 

@@ -89,14 +89,6 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str, str, str]] = {
         "2024-02-01 00:00:00') is missing, and 1 of 2",
         "Pass X",
     ),
-    "NaN in X": (
-        lambda: fit(DAILY, X=WEEKDAY).predict(
-            fh=[1], X=pd.DataFrame({"x": [np.nan]}, index=[pd.Timestamp("2024-01-31")])
-        ),
-        "known covariates must be filled",
-        "1 of 1",
-        "",
-    ),
     "all missing": (lambda: fit(DAILY * np.nan), "X must hold observed values", "NaN", "Check the channels"),
     "times are no numbers": (lambda: timed(DAILY), "must be numbers", "datetime64", "Pass the frame as it is"),
     "nothing held out": (lambda: list(TailSplitter(0).split(DAILY)), "must be positive", "test=0", "Pass, say"),

@@ -108,6 +108,11 @@ def test_covariates_enter():
     assert out.iloc[0] - out.iloc[1] > 2
     inside = model.predict(fh=[0, 1], X=X)
     np.testing.assert_allclose(inside.iloc[1], out.iloc[0])
+    # one that is missing was not observed: it may have been either
+    untold = X.iloc[200:].assign(push=[5.0, np.nan])
+    assert out.iloc[1] < model.predict(fh=[1, 2], X=untold).iloc[1] < out.iloc[0]
+    width = [np.diff(model.predict_interval(fh=[1, 2], X=rows).to_numpy())[1, 0] for rows in (X.iloc[200:], untold)]
+    assert width[1] > width[0]
 
 
 @pytest.mark.parametrize("told", [True, False])

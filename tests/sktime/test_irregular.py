@@ -24,7 +24,7 @@ def short_epochs(monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.parametrize("name", [name for name in sktime.__all__ if name.startswith("SSM")])
 def test_ours_pass(name: str):
     results = check_irregular(getattr(sktime, name), raise_exceptions=True)
-    assert len(results) == 2 * (9 if name == "SSMForecaster" else 6)
+    assert len(results) == 2 * (10 if name == "SSMForecaster" else 6)
     assert set(results.values()) == {"PASSED"}
 
 
@@ -48,6 +48,7 @@ def test_what_ignores_stamps_fails():
     assert isinstance(results.pop("times_count-0"), AssertionError)
     assert results.pop("own_stamps_in_panels-0") == "SKIPPED: covariates are not claimed"
     assert results.pop("missing_is_no_row-0").startswith("SKIPPED")
+    assert results.pop("missing_covariates_are_taken-0").startswith("SKIPPED")
     assert results["unit_of_time_is_free-0"] == results["stamps_are_answered-0"] == "PASSED"
     with pytest.raises(AssertionError, match="gaps change nothing"):
         check_irregular(DummyClassifier(), raise_exceptions=True)

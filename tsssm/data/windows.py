@@ -143,6 +143,8 @@ class AskAhead:
     known : tuple of int
         Channels whose future is known. They are shown in the rows asked, which then do leave a trace: a window has a
         single cut.
+    blind : float
+        Share of windows that lack some of the `known` entries in the rows asked, so that their absence has a meaning.
     most : int
         Most rows asked after one cut.
     cuts : int, optional
@@ -160,6 +162,7 @@ class AskAhead:
     cuts: int | None = None
     cold: float = 0.05
     late: float = 0.125
+    blind: float = 0.1
 
     def __call__(self, windows: Windows, numbers: np.ndarray, rng: np.random.Generator) -> Question:
         pieces: list[np.ndarray] = []
@@ -174,6 +177,10 @@ class AskAhead:
         seen = windows.seen[rows]
         hidden = np.repeat(asked[:, None], seen.shape[1], 1)
         hidden[:, list(self.known)] = False
+        if self.known and self.blind:
+            share = np.repeat(np.where(rng.random(len(numbers)) < self.blind, rng.random(len(numbers)), 0.0), counts)
+            lost = rng.random((len(rows), len(self.known))) < share[:, None]
+            hidden[:, list(self.known)] = lost & asked[:, None]
         wanted = np.zeros_like(hidden)
         wanted[:, list(self.channels)] = (seen & asked[:, None])[:, list(self.channels)]
         return Question(rows, counts, numbers, hidden, wanted)

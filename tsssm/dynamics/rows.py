@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tsssm.grid import held_gap, previous_active, time_since
+from tsssm.grid import held_gap, last_active, previous_active, time_since
 
 
 class State(NamedTuple):
@@ -79,9 +79,7 @@ def state_after(
         return State(x, u[:, -1], torch.zeros_like(dt[:, 0]))
     b = len(dt)
     reset = _mask(reset, dt)
-    # one silent row more, after the end, sees the last active row as its previous one
-    more = torch.zeros(b, 1, dtype=torch.bool, device=dt.device)
-    last = previous_active(torch.cat([reset, more], 1), torch.cat([active, more], 1))[:, -1]
+    last = last_active(reset, active)
     wide = (b,) + (1,) * (u.dim() - 2)
     here = u[torch.arange(b, device=dt.device), last.clamp_min(0)]
     earlier = 0 if state is None else torch.where(reset.any(1).reshape(wide), 0, state.before)

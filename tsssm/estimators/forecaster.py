@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy.special import ndtri
 from sklearn.utils import check_random_state
@@ -55,7 +56,7 @@ class SSMForecaster(RowEstimator):
         Channels to forecast; all but the known ones if not given.
     known : sequence of str, default ()
         Channels that are known ahead. They must be filled in the rows asked: as later rows of X, or in a horizon that
-        is a Panel.
+        is a Panel, where NaN is one that was not observed.
     layer, d_model, depth, dropout
         The backbone, as in `SSMClassifier`.
     head : {"quantile", "gaussian", "student_t"}, default "quantile"
@@ -166,7 +167,7 @@ class SSMForecaster(RowEstimator):
         self.tail_ = tail(panel, start.time, self.context)
         train, judges = split(source, self.context, rng)
         task = AskAhead(lead, targets, known)
-        self._held_out = (judges, AskAhead(lead, targets, known, cuts=8, cold=0.0, late=0.5))
+        self._held_out = (judges, AskAhead(lead, targets, known, cuts=8, cold=0.0, late=0.5, blind=0.0))
         if not self._goes_on():
             self.periods_ = periods_of(self.periods, panel, self.calendar_, self.time_scale_)
         periods = tuple(period / self.time_scale_ for period in self.periods_)
@@ -206,7 +207,7 @@ class SSMForecaster(RowEstimator):
             panel, horizon = with_future(panel, horizon, start, self._numbers(self.known))
         asked = asked_times(horizon, panel, start)
         query = merged(panel, asked, 1e-6 * self.time_scale_)
-        if self.known:
+        if self.known and not isinstance(horizon, (Panel, pd.DataFrame)):
             refuse_unknown_future(query, self.known)
         lead = (query.panel.times - start.time[owners(query.panel)])[query.asked]
         # typical gaps of a tail differ a little from those of the whole series

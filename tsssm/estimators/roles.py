@@ -89,5 +89,5 @@ def refuse_unknown_future(query: Query, known: Sequence[str]) -> None:
         column = query.panel.values[query.asked, query.panel.channels.index(name)]
         if np.isnan(column).any():
             came = f"{name!r} is missing in {int(np.isnan(column).sum())} of {len(column)}"
-            do = "Fill it in later rows of X, or pass a Panel of the rows asked as the horizon"
+            do = "Fill it in later rows of X, or pass the rows asked as the horizon, a Panel where NaN is not observed"
             raise ValueError(explain("known covariates must be filled in the rows asked", came, do))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tsssm.dynamics.driven import MOST_LOG
 from tsssm.errors import explain
-from tsssm.grid import Grid, held_gap, previous_active, time_since
+from tsssm.grid import Grid, held_gap, last_active, previous_active, time_since
 from tsssm.layers.base import Layer
 
 # normal numbers that answers are computed with: row i of a series takes those of place i modulo this
@@ -136,9 +136,7 @@ class Driven(Layer):
     ) -> Carried:
         """What the next piece goes on from: all of it as it was at the last active row."""
         fresh = grid.reset.any(1)
-        row = previous_active(*(torch.cat([m, torch.zeros_like(m[:, :1])], 1) for m in (grid.reset, grid.active)))[
-            :, -1
-        ]
+        row = last_active(grid.reset, grid.active)
         found, at = row >= 0, (torch.arange(len(row), device=row.device), row.clamp_min(0))
 
         def pick(here: Tensor, before: Tensor) -> Tensor:

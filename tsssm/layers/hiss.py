@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tsssm.errors import explain
-from tsssm.grid import Grid, previous_active, time_since
+from tsssm.grid import Grid, last_active, time_since
 from tsssm.layers.base import Layer, Recipe
 from tsssm.layers.chunks import Carried, Chunks, Coarse, coarse, cut
 from tsssm.layers.driven import Steps, steps_of
@@ -175,8 +175,7 @@ class HiSS(Layer):
         self, chunks: Chunks, grid: Grid, steps: Steps, rough: Coarse, carried: Carried | None
     ) -> Carried:
         """Where the chunks stand at the last active row."""
-        more = [torch.cat([part, torch.zeros_like(part[:, :1])], 1) for part in (grid.reset, grid.active)]
-        row = previous_active(*more)[:, -1]
+        row = last_active(grid.reset, grid.active)
         found, fresh = row >= 0, grid.reset.any(1)
         at = row.clamp_min(0).unsqueeze(1)
 

@@ -13,7 +13,7 @@ from tsssm.dynamics.hippo import diagonal_eigenvalues
 from tsssm.dynamics.kalman import Belief
 from tsssm.dynamics.kernels.pairs import Pairs, filter_pairs
 from tsssm.errors import explain
-from tsssm.grid import Grid, held_gap, previous_active, time_since
+from tsssm.grid import Grid, held_gap, last_active, previous_active, time_since
 from tsssm.layers.base import Layer
 
 Carried = tuple[Belief, Tensor]
@@ -116,11 +116,10 @@ class LinearGaussian(Layer):
 
     def _end(self, now: Belief, grid: Grid, start: Belief) -> Belief:
         """What the next piece goes on from: the last active row of a series that goes on, and what it began from if none."""
-        none = torch.zeros_like(grid.reset[:, :1])
-        reset, active = torch.cat([grid.reset, none], 1), torch.cat([grid.active, none], 1)
-        last, entry = previous_active(reset, active)[:, -1], torch.arange(len(none), device=none.device)
+        last = last_active(grid.reset, grid.active)
+        entry = torch.arange(len(last), device=last.device)
         begun = grid.reset.any(1).view(-1, 1, 1)
-        settled, found = self.settled(len(none)), (last >= 0).view(-1, 1, 1)
+        settled, found = self.settled(len(last)), (last >= 0).view(-1, 1, 1)
         mean = torch.where(found, now.mean[entry, last], torch.where(begun, settled.mean, start.mean))
         begun, found = begun.unsqueeze(-1), found.unsqueeze(-1)
         return Belief(mean, torch.where(found, now.cov[entry, last], torch.where(begun, settled.cov, start.cov)))

@@ -54,38 +54,42 @@ class Shown:
         self.count = observed.double().cumsum(1)
 
     def row(self, time: Tensor) -> tuple[Tensor, Tensor]:
-        """Row shown last up to a time (b, l, c) of the same series, -1 for none, and the next one shown after it.
+        """Row shown last up to a time of the same series, -1 for none, and the next one shown after it.
 
-        The next one may lie after what a row may see: the caller asks for times up to that only.
+        Times are (b, m, c), a block of as many as there are rows after the other: one call for several of each row. The
+        next one may lie after what a row may see: the caller asks for times up to that only.
         """
         place = torch.searchsorted(self._clock, time.transpose(1, 2).contiguous(), right=True).transpose(1, 2)
         floor = torch.where(place > 0, self._row.gather(1, (place - 1).clamp_min(0)), -1)
-        after = place.clamp_max(time.shape[1] - 1)
-        return torch.where(floor >= self.start, floor, -1), after
+        after = place.clamp_max(self.time.shape[1] - 1)
+        return torch.where(floor >= self._blocks(self.start, time), floor, -1), after
 
     def value(self, time: Tensor, now: Tensor, near: float) -> tuple[Tensor, Tensor]:
-        """Values at times (b, l, c) on the straight line between the rows around, and whether one of them is near.
+        """Values at times (b, m, c) on the straight line between the rows around, and whether one of them is near.
 
-        `now` is the time of the last row shown, beyond which nothing is looked up.
+        `now` (b, l, c) is the time of the last row shown, beyond which nothing is looked up.
         """
         floor, after = self.row(time)
         low = self.time.gather(1, floor.clamp_min(0))
         high = self.time.gather(1, after)
-        inside = (time < now) & (high > time)
+        inside = (time < self._blocks(now, time)) & (high > time)
         share = torch.where(inside, (time - low) / (high - low).clamp_min(1e-12), 0.0)
         next_value = torch.where(inside, self.values.gather(1, after), 0.0)
         value = at(self.values, floor) * (1 - share) + next_value * share
         distance = torch.where(inside, torch.minimum(time - low, high - time), time - low)
         return value, (floor >= 0) & (distance <= near)
 
-    def mean(self, begin: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
-        """Means over the rows shown in (begin, end], and whether the series reaches back to begin."""
-        first, last = self.row(begin)[0], self.row(end)[0]
+    def mean(self, first: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
+        """Means over the rows shown after `first` up to `last` (b, m, c), and whether there are both."""
         known = (first >= 0) & (last > first)
         first, last = first.clamp_min(0), last.clamp_min(0)
         total = self.total.gather(1, last) - self.total.gather(1, first)
         count = self.count.gather(1, last) - self.count.gather(1, first)
-        return torch.where(known, self.first + total / count.clamp_min(1), 0.0), known
+        return torch.where(known, self._blocks(self.first, first) + total / count.clamp_min(1), 0.0), known
+
+    def _blocks(self, part: Tensor, like: Tensor) -> Tensor:
+        """A part of each row, for each block of rows."""
+        return part.repeat(1, like.shape[1] // part.shape[1], 1)
 
 
 def seasons(shown: Shown, period: float) -> Seasons:
@@ -95,9 +99,12 @@ def seasons(shown: Shown, period: float) -> Seasons:
     # half a gap of room: a year has 365 or 366 days, and its month a year ago is the same one
     back = torch.ceil((shown.time - last - 0.5) / period).clamp_min(1) * period
     near = max(NEAR_GAPS, NEAR_SHARE * period)
-    parts = [shown.value(shown.time - back - k * period, last, near) for k in (0, 1)]
+    past = shown.value(torch.cat([shown.time - back - k * period for k in (0, 1)], 1), last, near)
     # the room keeps a mean from holding thirteen months
-    parts += [shown.mean(last - (k + 1) * period + 0.5, last - k * period + 0.5 * (k > 0)) for k in (0, 1)]
-    values, known = (torch.stack(column, -1) for column in zip(*parts, strict=True))
+    begin = shown.row(torch.cat([last - (k + 1) * period + 0.5 for k in (0, 1)], 1))[0]
+    means = shown.mean(begin, torch.cat([shown.now, begin.chunk(2, 1)[0]], 1))
+    values, known = (
+        torch.stack([*one.chunk(2, 1), *other.chunk(2, 1)], -1) for one, other in zip(past, means, strict=True)
+    )
     known = known & some.unsqueeze(-1)
     return Seasons(torch.where(known, values, 0.0), known)

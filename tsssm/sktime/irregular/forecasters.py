@@ -51,6 +51,22 @@ def missing_is_no_row(forecaster: Any, claims: Claims) -> str | None:
     return None
 
 
+def missing_covariates_are_taken(forecaster: Any, claims: Claims) -> str | None:
+    """Covariates may be missing in the past and in the rows asked, but are used where they are not."""
+    if not (claims.missing and forecaster.get_tag("capability:exogenous")):
+        return "missing values or covariates are not claimed"
+    y = dated(series())
+    stamps = y.index[-1] + ahead(1.0, 3.0)
+    X = pd.DataFrame({"x": np.arange(len(y) + 2) % 3.0}, index=y.index.append(stamps))
+    X.iloc[[4, 9, -1]] = np.nan
+    fh = ForecastingHorizon(stamps, is_relative=False)
+    fitted = forecaster.clone().fit(y, X=X.loc[y.index], fh=fh)
+    out = [np.asarray(fitted.predict(X=X.loc[stamps].fillna({"x": x})), dtype=np.float64) for x in (np.nan, 0.0, 2.0)]
+    assert np.isfinite(out).all(), "forecasts are not finite"
+    assert not np.allclose(out[1], out[2], rtol=1e-9), "other covariates give the same forecasts"
+    return None
+
+
 def start_of_time_is_free(forecaster: Any, claims: Claims) -> str | None:
     """Timedeltas counted from another start give the same forecasts."""
     early, late = (answers(forecaster, series(shift=shift), ahead(1.0, 3.0)) for shift in (0.0, 1000.0))
@@ -121,6 +137,7 @@ FORECASTERS: tuple[Check, ...] = (
     stamps_are_answered,
     durations_are_stamps,
     missing_is_no_row,
+    missing_covariates_are_taken,
     start_of_time_is_free,
     unit_of_time_is_free,
     times_count,
