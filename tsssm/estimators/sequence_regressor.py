@@ -10,6 +10,7 @@ import pandas as pd
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
+from torch import nn
 
 from tsssm.data import Panel, as_panel
 from tsssm.data.rotations import RotationForm
@@ -51,8 +52,9 @@ class SSMSequenceRegressor(SequenceEstimator):
         cut in pieces that overlap by half; of fewer than 200 pieces others at each pass. None cuts nothing. Predictions
         always go back to the first row.
     straight : bool, default False
-        Whether a linear state space runs from the inputs to the answer beside the blocks, whose norms bound theirs: what
-        is linear in the inputs then stays so at any size. For systems of physics with exact records.
+        Whether a linear state space runs from the inputs to the answer beside the blocks, and the blocks have no norms,
+        which would bound them: what is linear in the inputs then stays so at any size. For systems of physics with exact
+        records.
     rotation : {"6d", "9d"}, optional
         Take the target for a rotation from the body to the earth, made of six numbers (two columns made orthonormal) or
         nine (the rotation nearest to a matrix): y has four channels of a quaternion, whose names end in w, x, y and z,
@@ -155,7 +157,7 @@ class SSMSequenceRegressor(SequenceEstimator):
         recipe, linear = self._recipe, Recipe(S5)
         if both_ways:
             recipe, linear = (Recipe(Bidirectional, layer=each) for each in (recipe, linear))
-        stack = Recipe(Stack, layer=recipe, depth=self.depth, dropout=self.dropout)
+        stack = Recipe(Stack, layer=recipe, depth=self.depth, dropout=self.dropout, norm=nn.Identity)
         d_model = self.d_model
         return lambda: Beside(d_model, stack, linear)
 

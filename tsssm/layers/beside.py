@@ -19,7 +19,7 @@ class Beside(Layer):
     d_model : int
         Width of inputs and outputs.
     layer : Recipe
-        Say a `Stack`, whose norms make its output forget how large its input is.
+        Say a `Stack` without norms, which would make its output forget how large its input is.
     straight : Recipe
         Say an `S5`: linear in its input at any size.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -22,6 +24,9 @@ class Stack(Layer):
         Number of blocks.
     dropout : float, default 0.1
         Share of features dropped in training, the same ones along a whole series.
+    norm : callable, default LayerNorm
+        Makes what stands before each layer and at the end from d_model. `nn.Identity` for none: a norm bounds the output,
+        which then forgets how large the input was.
 
     References
     ----------
@@ -37,10 +42,17 @@ class Stack(Layer):
     torch.Size([2, 5, 8])
     """
 
-    def __init__(self, d_model: int, layer: Recipe, depth: int = 2, dropout: float = 0.1):
+    def __init__(
+        self,
+        d_model: int,
+        layer: Recipe,
+        depth: int = 2,
+        dropout: float = 0.1,
+        norm: Callable[[int], nn.Module] = nn.LayerNorm,
+    ):
         super().__init__()
-        self.blocks = nn.ModuleList(_Block(d_model, layer, dropout) for _ in range(depth))
-        self.norm = nn.LayerNorm(d_model)
+        self.blocks = nn.ModuleList(_Block(d_model, layer, dropout, norm) for _ in range(depth))
+        self.norm = norm(d_model)
         self.causal = all(block.layer.causal for block in self.blocks)
 
     def forward(self, x: Tensor, grid: Grid, state: tuple | None = None) -> tuple[Tensor, tuple]:
@@ -52,9 +64,9 @@ class Stack(Layer):
 
 
 class _Block(nn.Module):
-    def __init__(self, d_model: int, layer: Recipe, dropout: float):
+    def __init__(self, d_model: int, layer: Recipe, dropout: float, norm: Callable[[int], nn.Module]):
         super().__init__()
-        self.norm = nn.LayerNorm(d_model)
+        self.norm = norm(d_model)
         self.layer = layer.build(d_model)
         self.mix = nn.Linear(d_model, 2 * d_model)
         self.dropout = dropout
