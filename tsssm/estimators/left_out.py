@@ -109,15 +109,14 @@ def calibrated(estimator: LeftOutForecaster, panel: Panel, lead: float) -> Calib
 
 
 def cut(panel: Panel, lead: float, rng: np.random.Generator, shortest: float) -> tuple[Panel, Panel]:
-    """Cut each series at rows drawn at random, behind a share `shortest` of it, into what is shown and what is asked.
+    """Cut series of two rows or more at rows drawn at random, behind a share `shortest`, into what is shown and asked.
 
     Asked are the next row and what follows within `lead` of the last one shown.
     """
     bounds, names, of = [], [], []
     for i, (times, _) in enumerate(panel):
-        first = 1 + int(shortest * len(times))
-        if first >= len(times):
-            continue
+        # the last row is asked in any case
+        first = min(1 + int(shortest * len(times)), len(times) - 1)
         drawn = np.sort(rng.permutation(np.arange(first, len(times)))[:CUTS])
         # rounding must not lose a row that lies exactly at the horizon
         reach = np.searchsorted(times, times[drawn - 1] + lead * (1 + 1e-9), side="right")
