@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.pipeline import make_pipeline
+from sktime.classification.deep_learning.fcn import FCNClassifierTorch
 from sktime.classification.interval_based import TimeSeriesForestClassifier
 
 from benchmarks.archive import Problem, problem, span
@@ -55,31 +56,51 @@ def resampled(make: Callable[[int, int], Any]) -> Callable[[Problem, int], np.nd
     return predict
 
 
-class Forest:
-    """TimeSeriesForestClassifier of sktime, for one channel: the channels of a series are laid end to end."""
+class OfArrays:
+    """A classifier of sktime behind `Resampled`.
 
-    def __init__(self, length: int, seed: int):
-        self.resample, self.forest = Resampled(length), TimeSeriesForestClassifier(random_state=seed)
+    Parameters
+    ----------
+    length : int
+        Points that series are brought to.
+    classifier : sktime classifier
+    one : bool
+        Whether it takes one channel only: those of a series are laid end to end.
+    """
 
-    def fit(self, X: Panel, y: np.ndarray) -> Forest:
+    def __init__(self, length: int, classifier: Any, one: bool = False):
+        self.resample, self.classifier, self.one = Resampled(length), classifier, one
+
+    def fit(self, X: Panel, y: np.ndarray) -> OfArrays:
         """Fit to a panel."""
-        self.forest.fit(self._rows(X), y)
+        self.classifier.fit(self._array(X), y)
         return self
 
     def predict(self, X: Panel) -> np.ndarray:
         """Give labels."""
-        return self.forest.predict(self._rows(X))
+        return self.classifier.predict(self._array(X))
 
-    def _rows(self, X: Panel) -> np.ndarray:
+    def _array(self, X: Panel) -> np.ndarray:
         array = self.resample.fit(X).transform(X)
-        return array.reshape(len(array), 1, -1)
+        return array.reshape(len(array), 1, -1) if self.one else array
+
+
+def forest(length: int, seed: int) -> OfArrays:
+    """Trees on means, deviations and slopes of intervals."""
+    return OfArrays(length, TimeSeriesForestClassifier(random_state=seed), one=True)
+
+
+def convolutions(length: int, seed: int) -> OfArrays:
+    """A deep network of sktime with its defaults, but 100 epochs: its own 2,000 take hours here."""
+    return OfArrays(length, FCNClassifierTorch(num_epochs=100, random_state=seed))
 
 
 MODELS: dict[str, Callable[[Problem, int], np.ndarray]] = {
     "SSMClassifier": ours,
     "SSMRidgeClassifier": ridge,
     "MiniRocket and ridge": resampled(minirocket),
-    "TimeSeriesForestClassifier": resampled(Forest),
+    "TimeSeriesForestClassifier": resampled(forest),
+    "FCNClassifierTorch, 100 epochs": resampled(convolutions),
     "class prior": resampled(lambda length, seed: make_pipeline(Prior())),
 }
 
