@@ -25,6 +25,11 @@ from tsssm.metrics import (
     predictive_score_multichannel,
 )
 
+SCORES = {
+    "discriminative": discriminative_score,
+    "predictive": predictive_score,
+    "predictive_multichannel": predictive_score_multichannel,
+}
 KEY = ("setting", "set", "rate", "protocol", "seed", "row")
 ROWS = {
     "real": "real series, another draw",
@@ -44,20 +49,23 @@ PARAMETERS = {
 
 
 class Setting(NamedTuple):
-    """How much work a row is: windows, epochs or those of the estimator, repeats and steps of the scores, seeds."""
+    """How much work a row is: windows, epochs or those of the estimator, repeats and steps of the scores, seeds.
+
+    Steps are those of the `SCORES`; one of no steps is left out.
+    """
 
     most: int | None
     epochs: int | None
     repeats: int
-    steps: tuple[int, int]
+    steps: tuple[int, int, int]
     seeds: int
 
 
 SETTINGS = {
-    "full": Setting(None, 600, 10, (2000, 5000), 3),
-    "default": Setting(None, None, 10, (2000, 5000), 3),
-    "quick": Setting(4000, 60, 3, (2000, 5000), 1),
-    "small": Setting(200, 2, 2, (50, 50), 1),
+    "full": Setting(None, 600, 10, (2000, 5000, 5000), 3),
+    "default": Setting(None, None, 10, (2000, 5000, 0), 3),
+    "quick": Setting(4000, 60, 3, (2000, 5000, 5000), 1),
+    "small": Setting(200, 2, 2, (50, 50, 50), 1),
 }
 
 
@@ -116,22 +124,20 @@ def draw(cell: Cell, data: Problem, setting: Setting) -> tuple[np.ndarray, np.nd
 
 def judged(real: np.ndarray, drawn: np.ndarray, data: Problem, setting: Setting, seed: int) -> Record:
     """All scores and distances by name."""
-    repeats, (telling, predicting) = setting.repeats, setting.steps
-    discriminative = discriminative_score(real, drawn, repeats, telling, seed)
-    predictive = predictive_score(real, drawn, repeats, predicting, seed)
-    multichannel = predictive_score_multichannel(real, drawn, repeats, predicting, seed)
-    near = memorisation(data.whole, data.new, drawn)
-    return {
-        "discriminative": discriminative.mean,
-        "discriminative_sd": discriminative.std,
-        "predictive": predictive.mean,
-        "predictive_multichannel": multichannel.mean,
+    scores = {
+        name: score(real, drawn, setting.repeats, steps, seed)
+        for (name, score), steps in zip(SCORES.items(), setting.steps, strict=True)
+        if steps
+    }
+    found = {name: each.mean for name, each in scores.items()} | {"discriminative_sd": scores["discriminative"].std}
+    if data.new is not None:
+        near = memorisation(data.whole, data.new, drawn)
+        found |= {"nearest": near.distance, "close": near.close}
+    return found | {
         "frechet": context_frechet_distance(real, drawn),
         "marginal": marginal_distance(real, drawn),
         "autocorrelation": autocorrelation_distance(real, drawn),
         "cross_correlation": cross_correlation_distance(real, drawn),
-        "nearest": near.distance,
-        "close": near.close,
     }
 
 

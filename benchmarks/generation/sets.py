@@ -28,13 +28,13 @@ class Problem:
     """Windows (n, 24, c) in [0, 1]: what a generator sees, with NaN in dropped rows, the same whole, and what it is judged by.
 
     `judge` are the windows of training themselves where the papers judge by these, and `new` are real windows that share no
-    row with training or each other, by which memorisation is measured.
+    row with training or each other, by which memorisation is measured; None where training has all there are.
     """
 
     shown: np.ndarray
     whole: np.ndarray
     judge: np.ndarray
-    new: np.ndarray
+    new: np.ndarray | None
 
     @property
     def panel(self) -> Panel:
@@ -61,15 +61,16 @@ def problem(name: str, folder: Path | None, rate: float, overlap: bool, most: in
     else:
         cut = round(TRAINING * records.shape[1])
         past, future = records[:, :cut], records[:, cut:]
-    scaled_by = records if overlap and name != "MuJoCo" else past
-    low, high = scaled_by.min((0, 1)), scaled_by.max((0, 1))
+    everything = overlap and name != "MuJoCo"
+    train = records if everything else past
+    low, high = train.min((0, 1)), train.max((0, 1))
     span = np.where(high > low, high - low, 1)
-    train = records if overlap and name != "MuJoCo" else past
     train, future = (train - low) / span, (future - low) / span
     # rows are dropped from the record, once, so that windows that share a row agree
     dropped = np.where(rng.random(train.shape[:2])[..., None] < rate, np.nan, train)
     whole, shown = windows(train, 1), windows(dropped, 1)
-    return _some(shown, whole, whole if overlap else windows(future, 1), windows(future, LENGTH), most)
+    new = None if everything else windows(future, LENGTH)
+    return _some(shown, whole, whole if overlap else windows(future, 1), new, most)
 
 
 def sines(n: int, seed: int) -> np.ndarray:
@@ -96,7 +97,7 @@ def windows(records: np.ndarray, stride: int) -> np.ndarray:
     return np.moveaxis(found, -1, 2).reshape(-1, LENGTH, records.shape[2]).copy()
 
 
-def _some(shown: np.ndarray, whole: np.ndarray, judge: np.ndarray, new: np.ndarray, most: int | None) -> Problem:
+def _some(shown: np.ndarray, whole: np.ndarray, judge: np.ndarray, new: np.ndarray | None, most: int | None) -> Problem:
     order = np.random.default_rng(0).permutation(len(shown))[:most]
     judged = whole[order] if judge is whole else judge
     return Problem(shown[order], whole[order], judged, new)

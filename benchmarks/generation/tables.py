@@ -32,10 +32,15 @@ def sections(records: Sequence[Record], names: Mapping[str, str]) -> str:
     for (name, rate, protocol), rows in parts.items():
         seeds = {each["seed"] for found in rows.values() for each in found}
         title = f"{name}, {rate:.0%} of the rows dropped, {protocol} windows, {len(seeds)} seeds"
+        columns = {
+            key: column
+            for key, column in COLUMNS.items()
+            if all(key in each for found in rows.values() for each in found)
+        }
         lines = [
-            (names[row], *(spread([each[key] for each in rows[row]], digits) for key, (_, digits) in COLUMNS.items()))
+            (names[row], *(spread([each[key] for each in rows[row]], digits) for key, (_, digits) in columns.items()))
             for row in names
             if row in rows
         ]
-        out.append(f"{title}\n\n{Table(('series', *(label for label, _ in COLUMNS.values())), lines).to_markdown()}")
+        out.append(f"{title}\n\n{Table(('series', *(label for label, _ in columns.values())), lines).to_markdown()}")
     return "\n\n".join(out) + "\n" if out else "Nothing is stored yet.\n"
