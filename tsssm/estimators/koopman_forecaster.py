@@ -156,7 +156,7 @@ class KoopmanForecaster(LeftOutForecaster):
         encoder = Encoder(channels, 0, self.d_model, 1, window_layer(self.context))
         decoder = PointwiseDecoder(self.d_latent, channels, 0, 2 * self.d_model)
         regularizer = InformationRegularizer() if self.regularizer == "information" else None
-        prior = LinearPrior(spectrum_at_data(self, panel, True), encoder.width, 0)
+        prior = LinearPrior(spectrum_at_data(self, self.d_latent, panel, True), encoder.width, 0)
         return LatentKoopman(channels, self.d_latent, encoder, prior, decoder, regularizer=regularizer)
 
     def _shown(self, panel: Panel) -> Panel:

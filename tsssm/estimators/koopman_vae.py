@@ -44,8 +44,8 @@ class KoopmanVAE(LayeredMixin, PanelEstimator):
     prior : {"linear", "soft"}, default "linear"
         "linear": samples follow K exactly. "soft", as released by the authors of the method: samples come from a recurrent
         network that is drawn towards a linear map; its spectrum describes them about, and on rows instead of times.
-    d_latent : int, default 16
-        Size of the latent state, even.
+    d_latent : int, optional
+        Size of the latent state, even; two for each channel, and at least 16, if not given.
     periods : list of durations, optional
         Modes of known period that neither grow nor fade: texts such as "24h" for datetimes, numbers in the unit of the times
         otherwise. Only with the linear prior.
@@ -114,7 +114,7 @@ class KoopmanVAE(LayeredMixin, PanelEstimator):
 
     _parameter_constraints: ClassVar[dict[str, list]] = {
         "prior": [StrOptions({"linear", "soft"})],
-        "d_latent": [Interval(Integral, 2, None, closed="left")],
+        "d_latent": [Interval(Integral, 2, None, closed="left"), None],
         "conserved": [Interval(Integral, 0, None, closed="left")],
         "process_noise": ["boolean"],
         "decoder": [StrOptions({"recurrent", "pointwise"})],
@@ -134,7 +134,7 @@ class KoopmanVAE(LayeredMixin, PanelEstimator):
     def __init__(
         self,
         prior: str = "linear",
-        d_latent: int = 16,
+        d_latent: int | None = None,
         periods: Sequence[Any] | None = None,
         conserved: int = 0,
         process_noise: bool = True,
