@@ -38,8 +38,6 @@ from tsssm.estimators.rows import RowEstimator
 from tsssm.estimators.window_stream import ForecastStream
 from tsssm.models.relative import Ahead, Frame
 
-STEPS = 280
-
 
 class SSMForecaster(RowEstimator):
     """Forecast many series with one continuous-time state space model, each on its own clock.
@@ -57,8 +55,10 @@ class SSMForecaster(RowEstimator):
     known : sequence of str, default ()
         Channels that are known ahead. They must be filled in the rows asked: as later rows of X, or in a horizon that
         is a Panel, where NaN is one that was not observed.
-    layer, d_model, depth, dropout
+    layer, d_model, depth
         The backbone, as in `SSMClassifier`.
+    dropout : float, default 0
+        As in `SSMClassifier`. Windows drawn anew at each step are many, and leave little to overfit.
     head : {"quantile", "gaussian", "student_t"}, default "quantile"
         Family of the predictive distributions.
     context : int, default 512
@@ -110,7 +110,7 @@ class SSMForecaster(RowEstimator):
         layer: Any = "s5",
         d_model: int = 64,
         depth: int = 2,
-        dropout: float = 0.1,
+        dropout: float = 0.0,
         head: str = "quantile",
         context: int = 512,
         periods: Any = "calendar",
@@ -179,9 +179,7 @@ class SSMForecaster(RowEstimator):
             return Ahead(frame, floor, d_model, backbone(), make_head(d_model, len(targets)))
 
         numbers = len(train) + rng.permutation(len(judges))[:TO_JUDGE]
-        return Plan(
-            make, task, join([train, judges]), repeated(len(train), self.batch_size), judge=numbers, steps=STEPS
-        )
+        return Plan(make, task, join([train, judges]), repeated(len(train), self.batch_size), judge=numbers)
 
     def _seen(self, panel: Panel) -> np.ndarray:
         """Rows in which a channel was observed that is not known ahead."""
