@@ -9,6 +9,8 @@ from tsssm import Recipe, SSMSequenceRegressor
 from tsssm.layers import S4D, S5, HiSS, Layer, Selective, Stack
 
 DEPTH = 4
+# blocks of a pair within chunks: all the others run over the chunks, at a tenth or so of the cost
+BELOW = 1
 WIDTHS = range(8, 129, 2)
 KINDS: dict[str, type[Layer]] = {"lstm": LSTM, "transformer": Attention, "s4d": S4D, "s5": S5, "selective": Selective}
 FLAT = {
@@ -20,17 +22,22 @@ FLAT = {
 }
 PAIRS = {
     f"{low}-{high}": f"HiSS, {KINDS[low].__name__} below {KINDS[high].__name__}"
-    for low in ("s4d", "selective")
-    for high in ("s4d", "selective", "lstm")
+    for low, high in (
+        ("s5", "s5"),
+        *((low, high) for low in ("s4d", "selective") for high in ("s4d", "selective", "lstm")),
+    )
 }
 ROWS = FLAT | PAIRS
 
 
 def recipe(row: str, chunk: float) -> tuple[Recipe, int]:
-    """The layer of a row and how many blocks of it there are: a pair has half of the blocks below and half above."""
+    """The layer of a row and how many blocks of it there are; those of a pair are divided between below and above."""
     if row in FLAT:
         return Recipe(KINDS[row]), DEPTH
-    low, high = (Recipe(Stack, layer=Recipe(KINDS[kind]), depth=DEPTH // 2) for kind in row.split("-"))
+    low, high = (
+        Recipe(Stack, layer=Recipe(KINDS[kind]), depth=depth)
+        for kind, depth in zip(row.split("-"), (BELOW, DEPTH - BELOW), strict=True)
+    )
     return Recipe(HiSS, levels=[(chunk, low), (None, high)]), 1
 
 
