@@ -37,6 +37,8 @@ def test_all_windows_of_the_papers_and_rows_dropped_once(folder: Path):
     found = problem("Stocks", folder, 0.5, True, None)
     assert found.shown.shape == (ROWS_OF_RECORD - LENGTH + 1, LENGTH, 2)
     assert np.array_equal(found.judge, found.whole) and found.whole.min() == 0 and found.whole.max() == 1
+    # no window of the record is new to training
+    assert found.new is None
     # the record is read backwards, and two windows agree on which rows they lack
     step = np.diff(found.whole[:, :, 0], axis=1)
     assert (step < 0).all()

@@ -90,6 +90,13 @@ def test_held_modes_of_linear_data_are_exact_and_conserved_ones_stay_at_their_pe
     assert np.isinf(model.modes_["half_life"]).all()
 
 
+@pytest.mark.parametrize(("channels", "size"), [(2, 16), (10, 20)])
+def test_there_is_a_mode_for_each_channel_and_eight_at_least(channels: int, size: int):
+    X = np.random.default_rng(0).normal(size=(12, 8, channels))
+    model = KoopmanVAE(d_model=8, epochs=1, random_state=0).fit(X)
+    assert model.d_latent is None and model.model_.d_latent == size and len(model.modes_) == size // 2
+
+
 def test_linear_data_give_their_modes_and_forecasts():
     panel = linear_series(80, 25)
     keep = np.tile(np.arange(25) < 21, 80)
