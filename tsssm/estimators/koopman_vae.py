@@ -100,7 +100,8 @@ class KoopmanVAE(LayeredMixin, PanelEstimator):
     References
     ----------
     Naiman, Erichson, Ren, Mahoney and Azencot, 2024, Generative modeling of regular and irregular time series data via
-    Koopman VAEs (arXiv 2310.02619). The linear prior in continuous time, with noise and a flow for the starts, is our own.
+    Koopman VAEs (arXiv 2310.02619). The linear prior in continuous time, with noise and a
+    law of the starts in mixtures, is our own.
 
     Examples
     --------

@@ -108,7 +108,7 @@ def _shared_paths(
 ) -> torch.Tensor:
     """Latent paths (n, l, k) at times that all series share, which do not depend on what other times are asked."""
     with torch.no_grad():
-        paths = LinearPaths(prior.spectrum, as_pairs(prior.flow(start, given)), seed)
+        paths = LinearPaths(prior.spectrum, as_pairs(prior.starts(start, given)), seed)
     first = asked.times[: asked.offsets[1]]
     return as_reals(paths((first - first[0]) / time_scale))
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from tsssm.dynamics import Dirac, evolve
 from tsssm.grid import Grid, held_gap, previous_active
-from tsssm.models.flow import Flow
 from tsssm.models.latent_prior import Drawn, Known, LatentPrior, Noise
+from tsssm.models.mixture_chain import MixtureChain
 from tsssm.models.spectrum import Spectrum
 
 
@@ -25,7 +25,7 @@ class Guess(NamedTuple):
 
 
 class LinearPrior(LatentPrior):
-    """Paths of ``dz = K z dt + noise`` from a start z_0 whose law is a flow.
+    """Paths of ``dz = K z dt + noise`` from a start z_0 whose law is a `MixtureChain`.
 
     From row to row ``z_k = exp(K h_k) z_{k-1} + s(h_k) e_k`` exactly, e_k standard normal, s(h) the noise of the gap h. What
     is thought of a path, given observations, is a start and shocks that are independent and normal; where noise is off
@@ -48,7 +48,7 @@ class LinearPrior(LatentPrior):
     def __init__(self, spectrum: Spectrum, d_model: int, given: int):
         super().__init__()
         k = 2 * spectrum.pairs
-        self.spectrum, self.flow = spectrum, Flow(k, given)
+        self.spectrum, self.starts = spectrum, MixtureChain(k, given)
         self.to_start, self.to_shock = nn.Linear(d_model + given, 2 * k), nn.Linear(d_model, 2 * k)
         with torch.no_grad():
             for head in (self.to_start, self.to_shock):
@@ -101,14 +101,14 @@ class LinearPrior(LatentPrior):
         seen = torch.zeros(len(known.given), dtype=torch.bool, device=grid.dt.device)
         seen[grid.segment()[grid.begins]] = True
         start = guess.start + guess.log_start.exp() * noise.start
-        start = torch.where(seen.unsqueeze(-1), start, self.flow(noise.start, known.given))
+        start = torch.where(seen.unsqueeze(-1), start, self.starts(noise.start, known.given))
         shock = torch.where(grid.active.unsqueeze(-1), guess.shock + guess.log_shock.exp() * noise.rows, noise.rows)
         return self.path(start, shock, Grid(grid.dt, grid.valid, grid.reset, grid.valid), known.late)
 
     def divergence(self, guess: Guess, start: Tensor, grid: Grid, known: Known) -> Tensor:
         """KL of the guess from the prior for each series (s,), with the draw `start` of the starts."""
         own = -guess.log_start - 0.5 * ((start - guess.start) * torch.exp(-guess.log_start)).square()
-        at_start = (own - 0.5 * math.log(2 * math.pi)).sum(-1) - self.flow.log_prob(start, known.given)
+        at_start = (own - 0.5 * math.log(2 * math.pi)).sum(-1) - self.starts.log_prob(start, known.given)
         if not self.spectrum.noise:
             return at_start
         kl = 0.5 * (guess.shock.square() + torch.exp(2 * guess.log_shock) - 1) - guess.log_shock
@@ -144,7 +144,7 @@ class LinearPrior(LatentPrior):
         return as_reals(found)
 
     def sample(self, noise: Noise, grid: Grid, known: Known) -> Tensor:
-        return self.path(self.flow(noise.start, known.given), noise.rows, grid, known.late)
+        return self.path(self.starts(noise.start, known.given), noise.rows, grid, known.late)
 
 
 def first_rows(grid: Grid) -> Tensor:
