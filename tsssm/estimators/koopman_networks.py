@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,8 +24,9 @@ from tsssm.models.linear_modes import Pieces, find_modes
 from tsssm.models.linear_prior import LinearPrior
 from tsssm.models.soft_prior import SoftPrior
 from tsssm.models.spectrum import Spectrum
+from tsssm.models.starts_law import StartsLaw
 from tsssm.training import History, Training
-from tsssm.training.loop import bucketed
+from tsssm.training.loop import INTERRUPTED, bucketed
 
 if TYPE_CHECKING:
     from tsssm.estimators.koopman_forecaster import KoopmanForecaster
@@ -62,7 +64,11 @@ def fit_koopman(vae: KoopmanVAE, panel: Panel, windows: Windows) -> tuple[Latent
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = latent_koopman(vae, panel, windows, epochs * batches)
-        history = training.run(model, show_all, everything, (windows, everything[1][:0]))
+        nothing = (windows, everything[1][:0])
+        history = training.run(model, show_all, everything, nothing)
+        if isinstance(model.prior, LinearPrior) and history.stopped != INTERRUPTED:
+            # starts stand still now, and so a law can come close to them
+            replace(training, epochs=-(-epochs // 2)).run(StartsLaw(model, model.prior), show_all, everything, nothing)
     # an answer must not depend on what else is in its batch
     return model.double(), history
 

@@ -18,13 +18,16 @@ from tsssm.models.linear_prior import by_series
 
 # standard deviations are at least this, in scaled units: the likelihood of exact values would have no bound
 FLOOR = 1e-3
+# weight of what the law of all series at once is off the prior, beside the divergence of each. Windows of a house's energy were
+# told from real ones by scores of 0.17 to 0.21 with 0, 0.12 with 10, 0.14 with 40
+EXCESS = 10.0
 
 
 class LatentKoopman(Model):
     r"""A variational autoencoder whose latent paths follow a law of their own, ``x_k = g(z)_k + N(0, r^2)``.
 
     The loss is minus the evidence lower bound for each number observed, :math:`\beta KL(q(z) | p(z)) - E_q \log p(x | z)`,
-    and what the prior and the regularizer add.
+    and what the prior, its `excess` divergence, and the regularizer add.
 
     Parameters
     ----------
@@ -52,7 +55,8 @@ class LatentKoopman(Model):
     ----------
     Naiman, Erichson, Ren, Mahoney and Azencot, 2024, Generative modeling of regular and irregular time series data via
     Koopman VAEs; there the squared error has a fixed weight. Rybkin, Daniilidis and Levine, 2021, Simple and effective VAE
-    training with calibrated decoders, equation 7.
+    training with calibrated decoders, equation 7. Zhao, Song and Ermon, 2019, InfoVAE, for a divergence of the posterior of all
+    series at once, beside that of each.
     """
 
     def __init__(
@@ -90,6 +94,9 @@ class LatentKoopman(Model):
         if drawn.penalty is not None:
             parts["prediction"] = drawn.penalty
             loss = loss + drawn.penalty
+        if drawn.excess is not None:
+            parts["excess"] = drawn.excess / count
+            loss = loss + EXCESS * parts["excess"]
         if batch.wanted is not None:
             parts["forecast"] = self._fit((batch.target - decoded).square() * batch.wanted, batch.wanted)
             loss = loss - parts["forecast"]

@@ -45,11 +45,15 @@ class Known(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """Paths (b, l, k) drawn given observations, the divergence of their law from the prior (s,), and more of the loss."""
+    """Paths (b, l, k) drawn given observations, the divergence of their law from the prior (s,), and more of the loss.
+
+    In training: a `penalty` of paths, and the `excess` divergence of all series at once, in nats.
+    """
 
     z: Tensor
     kl: Tensor
     penalty: Tensor | None = None
+    excess: Tensor | None = None
 
 
 class LatentPrior(nn.Module, ABC):

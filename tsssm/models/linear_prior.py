@@ -93,7 +93,9 @@ class LinearPrior(LatentPrior):
         noise = noise or Noise.like(grid, guess.start.shape[-1], guess.start.dtype)
         start = guess.start + guess.log_start.exp() * noise.start
         shock = guess.shock + guess.log_shock.exp() * noise.rows
-        return Drawn(self.path(start, shock, grid, known.late), self.divergence(guess, start, grid, known))
+        excess = self.excess(shock, grid, known.late) if self.training else None
+        z, kl = self.path(start, shock, grid, known.late), self.divergence(guess, start, grid, known)
+        return Drawn(z, kl, excess=excess)
 
     def future(self, features: Tensor, grid: Grid, known: Known, noise: Noise) -> Tensor:
         """Paths (b, l, k) given observations, whose silent rows, behind what a series shows, are drawn as the prior goes on."""
@@ -114,9 +116,29 @@ class LinearPrior(LatentPrior):
         kl = 0.5 * (guess.shock.square() + torch.exp(2 * guess.log_shock) - 1) - guess.log_shock
         # a conserved pair takes no noise, so nothing is told of its shocks
         kl = (kl * self.spectrum.free.repeat_interleave(2)).sum(-1)
-        on_time = grid.begins & (known.late <= 0)[grid.segment().clamp_min(0)]
-        counted = grid.active & grid.valid & ~on_time
-        return at_start + by_series(torch.where(counted, kl, 0), grid, len(start))
+        return at_start + by_series(torch.where(self.told(grid, known.late), kl, 0), grid, len(start))
+
+    def excess(self, shock: Tensor, grid: Grid, late: Tensor) -> Tensor:
+        """Divergence from the prior of what lasts in the drawn shocks (b, l, k) of a batch, over all series.
+
+        The sum of n independent shocks over root n is standard normal. What a whole series has, a slope or a bend, can be told
+        by its start or by shocks that lean one way all along, and the evidence bound does not mind which; but series that
+        are drawn, with shocks that know of nothing, lack the second. Each number counts ``(v - 1 - log v) / 2``, v the mean
+        square of these sums over the batch.
+        """
+        if not self.spectrum.noise:
+            return shock.new_zeros(())
+        counted = self.told(grid, late)
+        sums = by_series(torch.where(counted.unsqueeze(-1), shock, 0), grid, len(late))
+        rows = by_series(counted.to(shock), grid, len(late))
+        moved = (rows > 0).sum()
+        v = (sums.square() / rows.clamp_min(1).unsqueeze(-1)).sum(0) / moved.clamp_min(1) + 1e-6
+        return 0.5 * ((v - 1 - v.log()) * self.spectrum.free.repeat_interleave(2)).sum() * moved
+
+    def told(self, grid: Grid, late: Tensor) -> Tensor:
+        """Rows (b, l) that a shock moved: observed ones, the first only of a series that is seen late."""
+        on_time = grid.begins & (late <= 0)[grid.segment().clamp_min(0)]
+        return grid.active & grid.valid & ~on_time
 
     def between(self, z: Tensor, grid: Grid) -> Tensor:
         """States (b, l, k) of `path` with those of silent rows within a series, or before it, as the prior bridges them."""
@@ -163,8 +185,9 @@ def gaps_of(grid: Grid, late: Tensor) -> Tensor:
 
 
 def by_series(x: Tensor, grid: Grid, n: int) -> Tensor:
-    """Sums (n,) of x (b, l) over the rows of each series."""
-    return x.new_zeros(n).index_add(0, grid.segment().clamp_min(0).flatten(), torch.where(grid.valid, x, 0).flatten())
+    """Sums (n, ...) of x (b, l, ...) over the rows of each series."""
+    x = torch.where(grid.valid.view(*grid.valid.shape, *[1] * (x.ndim - 2)), x, 0)
+    return x.new_zeros(n, *x.shape[2:]).index_add(0, grid.segment().clamp_min(0).flatten(), x.flatten(0, 1))
 
 
 def _bounded(raw: Tensor) -> tuple[Tensor, Tensor]:
