@@ -12,11 +12,12 @@ from tsssm.grid import Grid
 from tsssm.models.decoders import Decoder, Encoder, PointwiseDecoder, RecurrentDecoder
 from tsssm.models.futures import draw_futures
 from tsssm.models.information import InformationRegularizer
-from tsssm.models.koopman_vae import FLOOR, LatentKoopman
+from tsssm.models.koopman_vae import EXCESS, FLOOR, LatentKoopman
 from tsssm.models.latent_prior import Known
 from tsssm.models.linear_prior import LinearPrior
 from tsssm.models.soft_prior import SoftPrior
 from tsssm.models.spectrum import Spectrum
+from tsssm.models.starts_law import StartsLaw
 
 C, K, GIVEN = 2, 4, 1
 
@@ -70,8 +71,36 @@ def test_the_loss_is_the_sum_of_its_terms_as_numpy_has_them(prior: str, decoder:
     truth = 0.7 * drawn.kl.sum().item() / seen.sum() - log_normal(error) + sum(term.item() for term in terms.values())
     if drawn.penalty is not None:
         truth += drawn.penalty.item()
+    if drawn.excess is not None:
+        truth += EXCESS * drawn.excess.item() / seen.sum()
     assert loss == pytest.approx(truth, rel=1e-9)
     assert set(model.terms) >= {"kl", "likelihood", "contrast", "entropy"}
+
+
+def test_the_law_of_starts_comes_closer_to_them_and_nothing_else_moves():
+    torch.manual_seed(0)
+    model = model_of().train()
+    law = StartsLaw(model, model.prior)
+    before = {name: part.clone() for name, part in model.state_dict().items()}
+    batch = batch_of(packed([some_series([4, 3]), some_series([6])]))
+    optimizer = torch.optim.Adam(law.parameters(), 0.01)
+    losses = []
+    for _ in range(200):
+        loss = law.loss(batch)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert np.mean(losses[-20:]) < np.mean(losses[:20]) - 1
+    after = model.state_dict()
+    assert {name for name in before if not torch.equal(before[name], after[name])} == {
+        name for name, _ in model.named_parameters() if name.startswith("prior.starts.")
+    }
+    # what is thought of the starts is normal, so that no law does better than minus its entropy over all series
+    guess = model.prior.guess(model.encoder(batch, Known.of(batch.static)), batch.grid, Known.of(batch.static).given)
+    least = torch.distributions.Normal(0.0, guess.log_start.exp()).entropy().sum(-1).mean().item()
+    assert np.mean(losses[-20:]) > least - 0.5
+    torch.testing.assert_close(law.predict(batch)["start"], guess.start)
 
 
 def test_rows_that_are_asked_add_the_likelihood_of_their_forecast():

@@ -156,6 +156,33 @@ def test_divergence_is_that_of_torch_distributions():
     torch.testing.assert_close(found, own + shocks, **EXACT)
 
 
+def test_excess_is_the_divergence_of_the_sums_of_shocks_over_the_series_of_a_batch():
+    grid = packed([[*some_series([4, 3])], [*some_series([6])]])
+    prior, shock = LinearPrior(spectrum(3, conserved=1), 5, 0).double(), normal(2, 7, 6).requires_grad_()
+    found = prior.excess(shock, grid, torch.zeros(3))
+    # the first row of a series that is seen on time has no shock; a conserved mode has none at all
+    parts = [shock[0, 1:4], shock[0, 5:7], shock[1, 1:6]]
+    sums = torch.stack([part.sum(0) / math.sqrt(len(part)) for part in parts])
+    spread = sums[:, 2:].square().mean(0).sqrt()
+    normals = torch.distributions.Normal
+    truth = 3 * torch.distributions.kl_divergence(normals(0.0, spread), normals(0.0, 1.0)).sum()
+    torch.testing.assert_close(found, truth, rtol=1e-4, atol=1e-4)
+    found.backward()
+    moved = shock.grad.abs().sum(-1) > 0
+    assert moved[0].tolist() == [False, True, True, True, False, True, True]
+
+
+def test_excess_of_shocks_of_the_prior_is_about_none_and_of_leaning_ones_is_not():
+    grid = packed([[[(1.0, True)] * 9]] * 500)
+    prior, shock = LinearPrior(spectrum(2), 5, 0).double(), normal(500, 9, 4)
+    late = torch.zeros(500)
+    # half of a chi square of mean 1 for each of the four numbers, whatever the number of series
+    assert float(prior.excess(shock, grid, late)) < 12
+    assert float(prior.excess(shock + normal(500, 1, 4), grid, late)) > 500
+    silent = LinearPrior(spectrum(2, noise=False), 5, 0).double()
+    assert float(silent.excess(shock, grid, late)) == 0
+
+
 def test_sample_paths_are_the_same_ones_at_other_times():
     paths = LinearPaths(spectrum(), as_pairs(normal(4, 6)), seed=3)
     again = LinearPaths(spectrum(), paths.ticks[0], seed=3)
