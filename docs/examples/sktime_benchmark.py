@@ -49,7 +49,7 @@ glucose = load_cgm().to_sktime().sort_index()
 glucose = glucose.iloc[::3].loc[glucose.index.levels[0][:8].tolist()]
 rows = pd.DataFrame({"zero": 0.0}, index=glucose.index)
 bench = ForecastingBenchmark()
-bench.add_estimator(SSMForecaster(epochs=4, random_state=0), "SSMForecaster")
+bench.add_estimator(SSMForecaster(epochs=80, random_state=0), "SSMForecaster")
 bench.add_task(
     lambda: (glucose, rows),
     TailSplitter("2h"),

@@ -127,7 +127,7 @@ def test_intervals_cover_new_series():
 
 def test_known_covariates_shift_the_forecast():
     panel = waves(40)
-    est = SSMForecaster(horizon=3, known=["shift"], epochs=12, d_model=32, depth=1, lr=0.01, random_state=0).fit(panel)
+    est = SSMForecaster(horizon=3, known=["shift"], epochs=160, d_model=32, depth=1, lr=0.01, random_state=0).fit(panel)
     assert est.targets_ == ("y",)
     other = waves(6, 1)
     answers = []

@@ -39,7 +39,7 @@ def test_observed_entries_stay_and_gaps_are_filled(fitted: SSMImputer):
 
 
 def test_curves_are_better_filled_than_by_straight_lines():
-    est = SSMImputer(epochs=10, d_model=16, depth=1, lr=0.01, random_state=0).fit(curves(60, gap=1.2))
+    est = SSMImputer(epochs=100, d_model=16, depth=1, lr=0.01, random_state=0).fit(curves(60, gap=1.2))
     rng = np.random.default_rng(5)
     errors, straight = [], []
     for phase in rng.uniform(0, 6, 10):

@@ -103,7 +103,7 @@ def test_covariates_enter():
     push = rng.choice([0.0, 5.0], 200)
     y = pd.Series(push + 0.1 * rng.normal(size=200), name="y")
     X = pd.DataFrame({"push": np.append(push, [5.0, 0.0])})
-    model = SSMForecaster(horizon=2, d_model=16, depth=1, epochs=8, lr=0.01, random_state=0).fit(y, X=X.iloc[:200])
+    model = SSMForecaster(horizon=2, d_model=16, depth=1, epochs=400, lr=0.01, random_state=0).fit(y, X=X.iloc[:200])
     out = model.predict(fh=[1, 2], X=X.iloc[200:])
     assert out.iloc[0] - out.iloc[1] > 2
     inside = model.predict(fh=[0, 1], X=X)

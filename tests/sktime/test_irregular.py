@@ -12,13 +12,7 @@ from sktime.forecasting.base import BaseForecaster
 from sktime.param_est.fixed import FixedParams
 
 from tsssm import sktime
-from tsssm.estimators import roles
 from tsssm.sktime import check_irregular
-
-
-@pytest.fixture(autouse=True)
-def short_epochs(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(roles, "STEPS_AN_EPOCH", 1)
 
 
 @pytest.mark.parametrize("name", [name for name in sktime.__all__ if name.startswith("SSM")])

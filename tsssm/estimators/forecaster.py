@@ -179,7 +179,9 @@ class SSMForecaster(RowEstimator):
             return Ahead(frame, floor, d_model, backbone(), make_head(d_model, len(targets)))
 
         numbers = len(train) + rng.permutation(len(judges))[:TO_JUDGE]
-        return Plan(make, task, join([train, judges]), repeated(len(train), self.batch_size), judge=numbers)
+        return Plan(
+            make, task, join([train, judges]), repeated(len(train), self.batch_size, self.epochs), judge=numbers
+        )
 
     def _seen(self, panel: Panel) -> np.ndarray:
         """Rows in which a channel was observed that is not known ahead."""

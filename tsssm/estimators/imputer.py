@@ -124,7 +124,7 @@ class SSMImputer(TransformerMixin, RowEstimator):
         def make() -> Between:
             return Between(frame, floor, d_model, backbone(), make_head(d_model, channels))
 
-        numbers = train[repeated(len(train), self.batch_size)]
+        numbers = train[repeated(len(train), self.batch_size, self.epochs)]
         return Plan(make, task, windows, numbers, judge=held[:TO_JUDGE], steps=STEPS)
 
     def _completed(self, panel: Panel, wanted: np.ndarray) -> Answer:

@@ -15,7 +15,8 @@ from tsssm.estimators.queries import Query, merged
 from tsssm.heads import Gaussian, Head, Quantile, StudentT
 
 HEADS = {"quantile": Quantile, "gaussian": Gaussian, "student_t": StudentT}
-# steps of the optimizer in one epoch at least, so that few series are not judged after every other step
+# steps of the optimizer in one epoch at least where the number of epochs is ours to choose, so that few series are not judged
+# after every other step
 STEPS_AN_EPOCH = 20
 
 
@@ -27,9 +28,9 @@ def pick_head(name: str) -> Callable[[int, int], Head]:
     return HEADS[name]
 
 
-def repeated(n: int, batch_size: int) -> np.ndarray:
-    """Numbers of n windows, over and over until they fill an epoch."""
-    return np.tile(np.arange(n), max(1, STEPS_AN_EPOCH * batch_size // max(1, n)))
+def repeated(n: int, batch_size: int, epochs: int | None) -> np.ndarray:
+    """Numbers of n windows, over and over until they fill an epoch; once where a user says how many epochs there are."""
+    return np.tile(np.arange(n), 1 if epochs else max(1, STEPS_AN_EPOCH * batch_size // max(1, n)))
 
 
 def channel_numbers(panel: Panel, names: Sequence[str], role: str, taken: tuple[int, ...] = ()) -> tuple[int, ...]:
