@@ -68,7 +68,7 @@ class KoopmanVAE(LayeredMixin, PanelEstimator):
     context : int, default 200
         Most rows of a series that are fitted in one piece.
     epochs : int, optional
-        Passes over the data; as many as make about 3,000 steps if not given.
+        Passes over the data, and half as many more for the law of starts alone; about 3,000 steps if not given.
     lr : float, default 0.004
     batch_size : int, default 64
         Most pieces of series in one step.
@@ -100,8 +100,7 @@ class KoopmanVAE(LayeredMixin, PanelEstimator):
     References
     ----------
     Naiman, Erichson, Ren, Mahoney and Azencot, 2024, Generative modeling of regular and irregular time series data via
-    Koopman VAEs (arXiv 2310.02619). The linear prior in continuous time, with noise and a
-    law of the starts in mixtures, is our own.
+    Koopman VAEs (arXiv 2310.02619). The linear prior in continuous time, its noise and its starts, is our own.
 
     Examples
     --------
