@@ -24,7 +24,8 @@ class StartsLaw(Model):
     Parameters
     ----------
     model : LatentKoopman
-        With a `LinearPrior`, whose law is trained in place.
+    prior : LinearPrior
+        That of the model, whose law is trained in place.
     """
 
     def __init__(self, model: LatentKoopman, prior: LinearPrior):
