@@ -96,7 +96,7 @@ def test_the_law_of_starts_comes_closer_to_them_and_nothing_else_moves():
     assert {name for name in before if not torch.equal(before[name], after[name])} == {
         name for name, _ in model.named_parameters() if name.startswith("prior.starts.")
     }
-    # what is thought of the starts is normal, so that no law does better than minus its entropy over all series
+    # what is thought of the starts is normal, so that no law can tell starts at less than their mean entropy, but for few draws
     guess = model.prior.guess(model.encoder(batch, Known.of(batch.static)), batch.grid, Known.of(batch.static).given)
     least = torch.distributions.Normal(0.0, guess.log_start.exp()).entropy().sum(-1).mean().item()
     assert np.mean(losses[-20:]) > least - 0.5

@@ -39,7 +39,7 @@ class StartsLaw(Model):
         known = Known.of(batch.static)
         with torch.no_grad():
             guess = prior.guess(encoder(batch, known), batch.grid, known.given)
-            noise = torch.randn(DRAWS, *guess.start.shape, dtype=guess.start.dtype)
+            noise = torch.randn_like(guess.start.expand(DRAWS, *guess.start.shape))
         start = guess.start + guess.log_start.exp() * noise
         return -self.starts.log_prob(start, known.given).mean()
 
