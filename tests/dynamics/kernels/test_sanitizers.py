@@ -24,6 +24,6 @@ def test_no_wrong_access_and_nothing_read_that_was_not_written(tmp_path: Path):
     program = tmp_path / "sanitize"
     built = subprocess.run([compiler, *FLAGS, DRIVER, "-o", program], capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr
-    ran = subprocess.run([program, "40"], capture_output=True, text=True, check=False)
+    ran = subprocess.run([program, "15"], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     assert "0 failures" in ran.stdout
