@@ -64,7 +64,13 @@ def discriminative_score(
     network = Recurrent(repeats, x.shape[2], max(1, x.shape[2] // 2), 1, generator)
     halves = [split(len(part), repeats, rng) for part in (x, y)]
     real_draws, fake_draws = (Draws(part, kept[0], BATCH, rng) for part, kept in zip((x, y), halves, strict=True))
-    train(network, steps, lambda: cross_entropy(logits(network, real_draws()), logits(network, fake_draws())))
+
+    def loss() -> torch.Tensor:
+        # one pass along the rows for both: its steps are too small to fill a processor
+        drawn = [real_draws(), fake_draws()]
+        return cross_entropy(*logits(network, torch.cat(drawn, 1)).split([each.shape[1] for each in drawn], 1))
+
+    train(network, steps, loss)
     with torch.no_grad():
         found = [logits(network, part[torch.from_numpy(kept[1])]) for part, kept in zip((x, y), halves, strict=True)]
     # sigmoid(logit) > 1/2 is called real

@@ -33,7 +33,8 @@ class MixtureChain(nn.Module):
 
     Notes
     -----
-    A density costs one pass of the network, O(width (size + width + size parts)); a draw takes one for each number. Source:
+    A density costs one pass of the network, O(width (size + width + size parts)); a draw takes one for each number, without
+    the answers for all others, O(size width (size + width + parts)). Source:
     Uria, Murray and Larochelle, 2013, RNADE: the real-valued neural autoregressive density-estimator, equations 2 and 9, with
     the masks of Germain, Gregor, Murray and Larochelle, 2015, MADE: masked autoencoder for distribution estimation, section 4.
 
@@ -64,10 +65,20 @@ class MixtureChain(nn.Module):
 
     def mixtures(self, y: Tensor, given: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Log weights, means and log spreads (..., size, parts) of scaled numbers y (..., size), each told by those before."""
+        return self._read(self.last(self._hidden(y, given)), self.size)
+
+    def mixture(self, i: int, y: Tensor, given: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What `mixtures` gives for number i alone, (..., parts)."""
+        own = slice(3 * self.parts * i, 3 * self.parts * (i + 1))
+        raw = functional.linear(self._hidden(y, given), (self.last.weight * self.last.mask)[own], self.last.bias[own])
+        return tuple(part.squeeze(-2) for part in self._read(raw, 1))
+
+    def _hidden(self, y: Tensor, given: Tensor) -> Tensor:
         hidden = self.first(torch.cat([y, given.expand(*y.shape[:-1], -1)], -1))
-        hidden = hidden + self.second(functional.gelu(hidden))
-        raw = self.last(functional.gelu(hidden)).unflatten(-1, (self.size, self.parts, 3))
-        log_weight, mean, log_spread = raw.unbind(-1)
+        return functional.gelu(hidden + self.second(functional.gelu(hidden)))
+
+    def _read(self, raw: Tensor, numbers: int) -> tuple[Tensor, Tensor, Tensor]:
+        log_weight, mean, log_spread = raw.unflatten(-1, (numbers, self.parts, 3)).unbind(-1)
         return log_weight.log_softmax(-1), mean, log_spread.clamp(NARROWEST, WIDEST)
 
     def log_prob(self, x: Tensor, given: Tensor) -> Tensor:
@@ -83,7 +94,7 @@ class MixtureChain(nn.Module):
         """x (..., size) drawn by standard normal u (..., size): each number is that quantile of its mixture."""
         level, y = torch.special.ndtr(u), torch.zeros_like(u)
         for i in range(self.size):
-            log_weight, mean, log_spread = (part[..., i, :] for part in self.mixtures(y, given))
+            log_weight, mean, log_spread = self.mixture(i, y, given)
             y[..., i] = _quantile(level[..., i], log_weight.exp(), mean, log_spread.exp())
         return y * self.log_scale.exp() + self.shift
 
