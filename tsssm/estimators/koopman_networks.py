@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 ROWS = 20_000
 # about how many steps of the optimizer are taken where `epochs` is not given
 STEPS = 3000
+# passes that all series get at least: windows of a house's energy, 20,000, were told from real ones by a score of 0.18 after the ten
+# passes of 3,000 steps, by 0.13 after twenty (one seed)
+PASSES = 20
 # numbers that modes are found from before training, and most rows of a series in one piece
 LOOKED, LONGEST = 8000, 200
 # numbers of a latent state where `d_latent` is not given: one mode for each channel, and at least eight. Pictures of 28 channels
@@ -51,7 +54,7 @@ def fit_koopman(vae: KoopmanVAE, panel: Panel, windows: Windows) -> tuple[Latent
     everything = (windows, np.arange(len(windows)))
     seed = int(check_random_state(vae.random_state).randint(2**31 - 1))
     batches = len(bucketed(windows.lengths, everything[1], vae.batch_size, ROWS, np.random.default_rng(0)))
-    epochs = vae.epochs or -(-STEPS // max(1, batches))
+    epochs = vae.epochs or max(PASSES, -(-STEPS // max(1, batches)))
     training = Training(
         epochs=epochs,
         lr=vae.lr,

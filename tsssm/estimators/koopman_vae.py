@@ -68,7 +68,7 @@ class KoopmanVAE(LayeredMixin, PanelEstimator):
     context : int, default 200
         Most rows of a series that are fitted in one piece.
     epochs : int, optional
-        Passes over the data, and half as many more for the law of starts alone; about 3,000 steps if not given.
+        Passes over the data, half as many more for the law of starts alone; at least 20 and about 3,000 steps if not given.
     lr : float, default 0.004
     batch_size : int, default 64
         Most pieces of series in one step.
