@@ -47,17 +47,21 @@ class Recurrent(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """States (r, b, l, width) along the rows."""
+        return torch.stack(self.steps(x), 1).permute(0, 3, 1, 2)
+
+    def steps(self, x: Tensor) -> list[Tensor]:
+        """The state (r, width, b) at each row: with the batch last, products of matrices this small are several times faster."""
         r, b, l, d = x.shape
-        flat = x.reshape(r, b * l, d)
-        gates = torch.baddbmm(self.gate_bias, flat, self.gates[:, :d]).view(r, b, l, -1).unbind(2)
-        candidates = torch.baddbmm(self.candidate_bias, flat, self.candidate[:, :d]).view(r, b, l, -1).unbind(2)
-        W, V = self.gates[:, d:], self.candidate[:, d:]
-        h, states = x.new_zeros(r, b, self.width), []
+        flat = x.permute(0, 3, 2, 1).reshape(r, d, l * b)
+        gates = torch.baddbmm(self.gate_bias.mT, self.gates[:, :d].mT, flat).view(r, -1, l, b).unbind(2)
+        candidates = torch.baddbmm(self.candidate_bias.mT, self.candidate[:, :d].mT, flat).view(r, -1, l, b).unbind(2)
+        W, V = self.gates[:, d:].mT.contiguous(), self.candidate[:, d:].mT.contiguous()
+        h, states = x.new_zeros(r, self.width, b), []
         for gate, candidate in zip(gates, candidates, strict=True):
-            reset, update = torch.sigmoid(torch.baddbmm(gate, h, W)).chunk(2, -1)
-            h = torch.lerp(torch.tanh(torch.baddbmm(candidate, reset * h, V)), h, update)
+            reset, update = torch.sigmoid(torch.baddbmm(gate, W, h)).chunk(2, 1)
+            h = torch.lerp(torch.tanh(torch.baddbmm(candidate, V, reset * h)), h, update)
             states.append(h)
-        return torch.stack(states, 2)
+        return states
 
     def read(self, states: Tensor) -> Tensor:
         """Answers (r, b, ..., outputs) of states (r, b, ..., width)."""
@@ -98,7 +102,7 @@ class Draws:
 
 def logits(network: Recurrent, x: Tensor) -> Tensor:
     """One number (r, b) for each series (r, b, l, c), read off the last state."""
-    return network.read(network(x)[:, :, -1]).squeeze(-1)
+    return network.read(network.steps(x)[-1].mT).squeeze(-1)
 
 
 def cross_entropy(real: Tensor, fake: Tensor) -> Tensor:
