@@ -215,18 +215,21 @@ verbose
 
     def _asked(self, panel: Panel, owner: np.ndarray, times: pd.Index, known: np.ndarray) -> np.ndarray:
         """Quantiles (r, t, levels) at times (r,) of the series `owner` (r,), with the covariates there."""
-        estimator = self.estimator_
+        estimator, stamps = self.estimator_, plain(times)
+        order = np.lexsort((panel.clock.encode(stamps), owner))
         if known.shape[1]:
             horizon: Any = panel_of(known, owner, times, list(estimator.known))
         else:
-            horizon = {number: plain(times[owner == number]) for number in np.unique(owner).tolist()}
+            series, first = np.unique(owner[order], return_index=True)
+            ends = np.append(first[1:], len(order))
+            horizon = {own: stamps[order[a:b]] for own, a, b in zip(series.tolist(), first, ends, strict=True)}
         _, answer, _ = estimator._ask(panel, horizon)
         numbers = estimator._numbers(estimator.targets_)
         quantiles = estimator.calibration_.calibrated(*answer)
         quantiles = np.moveaxis(estimator.scaling_.inverse(np.moveaxis(quantiles, -1, 0), numbers), 0, -1)
         # answers come series by series in the order of time
         out = np.empty_like(quantiles)
-        out[np.lexsort((panel.clock.encode(plain(times)), owner))] = quantiles
+        out[order] = quantiles
         return out
 
     def _predict(self, fh: ForecastingHorizon, X: pd.DataFrame | None) -> pd.DataFrame:
