@@ -8,7 +8,7 @@ import pytest
 from tsssm.data.batch import Question, Source
 from tsssm.data.panel import Panel
 from tsssm.data.scaling import Scaling
-from tsssm.data.tasks import HideLast, HidePoints, Task, ask_target, ranges, show_all
+from tsssm.data.tasks import HideLast, HidePoints, Task, ask_target, ranges, show_all, show_rows
 
 LENGTHS = [0, 1, 2, 9, 30, 0, 5]
 SCALE = 2.0
@@ -29,6 +29,7 @@ def source_of(target: bool = False) -> Source:
 
 TASKS: dict[str, Task] = {
     "show_all": show_all,
+    "show_rows": show_rows,
     "hide_last": HideLast(horizon=3.0, context=8, channels=(0, 1, 2)),
     "hide_last_known": HideLast(horizon=3.0, context=8, channels=(1,), known=(0,)),
     "hide_points": HidePoints(context=12),
@@ -74,7 +75,7 @@ def test_the_generator_decides(name: str):
         for part in ("rows", "counts", "hidden", "wanted"):
             mine, theirs = getattr(ours, part), getattr(same, part)
             assert (mine is None and theirs is None) or np.array_equal(mine, theirs)
-        if name != "show_all":
+        if name not in ("show_all", "show_rows"):
             differs = not np.array_equal(ours.counts, other.counts)
             assert differs or not np.array_equal(ours.hidden, other.hidden)
 
@@ -90,6 +91,15 @@ def test_show_all_shows_all():
     assert question.hidden is None and question.wanted is None
     assert np.array_equal(question.counts, np.array(LENGTHS)[SERIES])
     assert int(source.batch(question).observed.sum()) == int(source.seen[question.rows].sum())
+
+
+def test_show_rows_keeps_rows_that_show_nothing():
+    source, question = asked("show_rows", 0)
+    blank = int((~source.seen[question.rows]).all(1).sum())
+    kept, left = source.batch(question), source.batch(show_all(source, SERIES))
+    assert blank > 0 and int(kept.grid.valid.sum()) - int(left.grid.valid.sum()) == blank
+    assert int((kept.grid.valid & ~kept.grid.active).sum()) == blank + LENGTHS.count(0)
+    assert kept.observed.sum() == left.observed.sum()
 
 
 def test_ask_target_asks_for_every_target_there_is():

@@ -13,6 +13,10 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
 from tsssm import KoopmanForecaster, KoopmanVAE, Panel
+from tsssm.data import Source, as_panel
+from tsssm.data.windows import tile_windows
+from tsssm.estimators.koopman_networks import seen_between
+from tsssm.estimators.queries import observed_rows
 
 SMALL = {"d_latent": 4, "d_model": 8, "epochs": 2, "random_state": 0}
 PERIODS, HALF_LIVES = [7.0, 12.0], [13.9, 34.7]
@@ -51,6 +55,27 @@ def test_half_the_gaps_give_the_same_series_at_common_times(fitted: KoopmanVAE):
     many = fitted.sample(5, times=more, random_state=1).values.reshape(5, 7, 2)
     np.testing.assert_allclose(many[:, [0, 2, 4, 6]], few, rtol=1e-12, atol=1e-12)
     assert not np.allclose(fitted.sample(5, times=uneven, random_state=2).values, few.reshape(-1, 2))
+
+
+def test_a_decoder_of_whole_paths_is_shown_rows_between_observations():
+    holes = waves()
+    holes[np.random.default_rng(1).random(holes.shape[:2]) < 0.5] = np.nan
+    uneven = Panel.from_series([(5.0 * i + np.arange(12.0), each) for i, each in enumerate(holes)])
+    for panel, decoder, more in (
+        (uneven, "recurrent", True),
+        (uneven, "pointwise", False),
+        (waves(), "recurrent", False),
+    ):
+        model = KoopmanVAE(decoder=decoder, **SMALL).fit(panel)
+        source = Source(observed_rows(as_panel(panel)), model.marginals_, model.time_scale_, np.zeros((30, 1)))
+        windows = tile_windows(source, model.context)
+        found = seen_between(model, as_panel(panel), windows, 0)
+        assert (found is not windows) == more
+        if more:
+            seen, times = found.source.seen[:-1].any(1), found.source.times[:-1] * model.time_scale_
+            np.testing.assert_allclose(times, times.round(), atol=1e-9)
+            assert found.lengths.max() <= 12 and 0 < seen.sum() < len(seen)
+            np.testing.assert_array_equal(found.source.values[:-1][seen], source.values[:-1])
 
 
 def test_samples_come_at_the_times_of_training_and_in_its_range():

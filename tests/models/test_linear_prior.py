@@ -238,3 +238,29 @@ def test_gradients():
 
     parts = (normal(3, 6), normal(2, 6, 6), *(p.detach().clone() for p in path.prior.spectrum.parameters()))
     assert gradcheck(run, [part.requires_grad_() for part in parts], rtol=1e-3, atol=1e-6)
+
+
+def test_silent_rows_are_drawn_by_the_law_of_the_bridge():
+    found = spectrum(2, conserved=1)
+    prior = LinearPrior(found, 4, 0).double()
+    gaps = [1.0, 0.4, 0.8, 0.3, 0.7]
+    grid = packed([[list(zip(gaps, [True, False, False, True, False], strict=True))]])
+    with torch.no_grad():
+        z = prior.path(normal(1, 4), normal(1, 5, 4), grid)
+        told = prior.filled(z, grid, torch.zeros(1, 5, 4, dtype=torch.float64))
+        torch.testing.assert_close(told, prior.between(z, grid), **EXACT)
+        unit = torch.eye(20, dtype=torch.float64).view(20, 1, 5, 4)
+        moved = torch.stack([(prior.filled(z, grid, each) - told)[0] for each in unit])
+    # rows that are observed, or after the last one, and conserved modes, are no noise's
+    assert moved[:, [0, 3, 4]].abs().max() == 0 and moved[:, :, :2].abs().max() == 0
+    draws = as_pairs(moved[:, 1:3])[..., 1]
+    covariance = (draws.unsqueeze(2) * draws.unsqueeze(1).conj()).sum(0).numpy() / 2
+    rate, spread = complex(found.rates[1].detach()), float(found.log_spread[1].detach().exp())
+    v = lambda t: spread**2 * (1 - math.exp(2 * rate.real * t))
+    # states at 0.4, 1.2 and 1.5 after one that is known: conditioned on the last
+    times = np.array([0.4, 1.2, 1.5])
+    full = np.array(
+        [[v(min(s, t)) * np.exp(rate * (s - t) if s >= t else np.conj(rate) * (t - s)) for t in times] for s in times]
+    )
+    truth = full[:2, :2] - np.outer(full[:2, 2], full[2, :2]) / full[2, 2]
+    np.testing.assert_allclose(covariance, truth, rtol=1e-9, atol=1e-12)

@@ -86,6 +86,8 @@ class Question:
         Entries the model must not see.
     wanted : ndarray of bool, (r, t) or None
         Entries it is asked for.
+    blank : bool
+        Whether rows that show nothing and ask nothing stay.
     """
 
     rows: np.ndarray
@@ -93,6 +95,7 @@ class Question:
     series: np.ndarray
     hidden: np.ndarray | None = None
     wanted: np.ndarray | None = None
+    blank: bool = False
 
 
 class Source:
@@ -149,11 +152,11 @@ class Source:
         return len(self.lengths)
 
     def batch(self, question: Question) -> Batch:
-        """Lay the rows of a question end to end on a grid. Rows that show nothing and ask nothing are left out."""
+        """Lay the rows of a question end to end on a grid. Rows that show and ask nothing are left out, unless it keeps them."""
         rows, counts, wanted = question.rows, question.counts, question.wanted
         shown = self.seen[rows] if question.hidden is None else self.seen[rows] & ~question.hidden
         keep = shown.any(1) if wanted is None else shown.any(1) | wanted.any(1)
-        if not keep.all():
+        if not (question.blank or keep.all()):
             owner = np.repeat(np.arange(len(counts)), counts)
             counts = np.bincount(owner[keep], minlength=len(counts))
             rows, shown = rows[keep], shown[keep]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,6 +24,11 @@ def show_all(source: Source, series: np.ndarray, rng: np.random.Generator | None
     """Show everything, ask for nothing row by row: labels of series are the question."""
     counts = source.lengths[series]
     return Question(ranges(source.offsets[series], counts), counts, series)
+
+
+def show_rows(source: Source, series: np.ndarray, rng: np.random.Generator | None = None) -> Question:
+    """Show everything, and all rows, also those without any value: a model goes through them."""
+    return replace(show_all(source, series, rng), blank=True)
 
 
 def ask_target(source: Source, series: np.ndarray, rng: np.random.Generator | None = None) -> Question:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,11 @@ import torch
 from sklearn.utils import check_random_state
 
 from tsssm.data import Panel, Scaling, Source
-from tsssm.data.tasks import show_all
+from tsssm.data.tasks import show_all, show_rows
 from tsssm.data.windows import Windows, tile_windows
 from tsssm.errors import explain
 from tsssm.estimators.horizon import span_of
+from tsssm.estimators.queries import merged, observed_rows
 from tsssm.estimators.recipes import as_recipe
 from tsssm.layers import S5, Recipe
 from tsssm.models.decoders import Encoder, PointwiseDecoder, RecurrentDecoder
@@ -39,6 +41,9 @@ STEPS = 3000
 # passes that all series get at least: windows of a house's energy, 20,000, were told from real ones by a score of 0.18 after the ten
 # passes of 3,000 steps, by 0.13 after twenty (one seed)
 PASSES = 20
+# how many further orders of the gaps of a series are drawn from, see `seen_between`. With 70 % of the rows of sines dropped, what was
+# told of the missing ones was off by a quarter of a standard deviation on average without, by a twentieth with them
+ORDERS = (0, 1, 3)
 # numbers that modes are found from before training, and most rows of a series in one piece
 LOOKED, LONGEST = 8000, 200
 # numbers of a latent state where `d_latent` is not given: one mode for each channel, and at least eight. Pictures of 28 channels
@@ -50,10 +55,11 @@ TRUSTED = 0.1
 
 
 def fit_koopman(vae: KoopmanVAE, panel: Panel, windows: Windows) -> tuple[LatentKoopman, History]:
-    """A model trained on windows of a panel."""
-    everything = (windows, np.arange(len(windows)))
+    """A model trained on windows of what a panel shows."""
     seed = int(check_random_state(vae.random_state).randint(2**31 - 1))
-    batches = len(bucketed(windows.lengths, everything[1], vae.batch_size, ROWS, np.random.default_rng(0)))
+    trained, panel = seen_between(vae, panel, windows, seed), observed_rows(panel)
+    everything, nothing = (trained, np.arange(len(trained))), (trained, np.arange(0))
+    batches = len(bucketed(trained.lengths, everything[1], vae.batch_size, ROWS, np.random.default_rng(0)))
     epochs = vae.epochs or max(PASSES, -(-STEPS // max(1, batches)))
     training = Training(
         epochs=epochs,
@@ -67,13 +73,37 @@ def fit_koopman(vae: KoopmanVAE, panel: Panel, windows: Windows) -> tuple[Latent
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = latent_koopman(vae, panel, windows, epochs * batches)
-        nothing = (windows, everything[1][:0])
-        history = training.run(model, show_all, everything, nothing)
+        history = training.run(model, show_rows, everything, nothing)
         if isinstance(model.prior, LinearPrior) and history.stopped != INTERRUPTED:
             # starts stand still now, and so a law can come close to them
-            replace(training, epochs=-(-epochs // 2)).run(StartsLaw(model, model.prior), show_all, everything, nothing)
+            shown = (windows, np.arange(len(windows)))
+            replace(training, epochs=-(-epochs // 2)).run(StartsLaw(model, model.prior), show_all, shown, nothing)
     # an answer must not depend on what else is in its batch
     return model.double(), history
+
+
+def seen_between(vae: KoopmanVAE, panel: Panel, windows: Windows, seed: int) -> Windows:
+    """Windows with silent rows between the observed ones, for a decoder that reads whole paths.
+
+    Samples may be asked more often than series were observed, and such a decoder must have seen paths that are. So that rows
+    come as they might, a series gets those that its own gaps, in 0, 1 or 3 other orders, lead to: on a grid with holes these are
+    on the grid, and where all gaps are equal there are none.
+    """
+    if vae.prior != "linear" or vae.decoder != "recurrent":
+        return windows
+    shown, rng, times = observed_rows(panel), np.random.default_rng(seed), []
+    ends = zip(itertools.pairwise(panel.offsets), itertools.pairwise(shown.offsets), strict=True)
+    for (first, stop), (begin, end) in ends:
+        own = shown.times[begin:end]
+        if len(own):
+            own = np.union1d(own, panel.times[[first, stop - 1]])
+        orders = [own[:1] + np.cumsum(rng.permutation(np.diff(own))) for _ in range(rng.choice(ORDERS))]
+        times.append(np.concatenate([own[:1], *orders]) if orders and len(own) > 1 else own[:0])
+    more = merged(shown, times, 1e-6 * vae.time_scale_).panel
+    if more.n_rows == shown.n_rows:
+        return windows
+    source = Source(more, vae.marginals_, vae.time_scale_, windows.source.static.numpy())
+    return tile_windows(source, -(-vae.context * more.n_rows // shown.n_rows))
 
 
 def latent_koopman(vae: KoopmanVAE, panel: Panel, windows: Windows, steps: int) -> LatentKoopman:

@@ -95,7 +95,8 @@ class KoopmanVAE(LayeredMixin, PanelEstimator):
     are right; elsewhere half-lives are those of a path, which a network may read values off that fade at another rate. A step
     costs O(b l d_model (d_model + d_latent)), without a loop over rows for the linear prior. Missing entries and rows need no
     care. Static features, classes among them, condition everything. A new sample begins as the training series begin: at
-    their first rows, observed or not. What is generated stays in about the range of each channel, and ties come back as ties.
+    their first rows, observed or not. Where gaps are uneven a recurrent decoder learns on rows between them too, to be asked
+    more often than was observed. What is generated stays in about the range of each channel, and ties come back as ties.
 
     References
     ----------
@@ -174,8 +175,7 @@ class KoopmanVAE(LayeredMixin, PanelEstimator):
         self.conditions_ = Conditions.fit(panel)
         self.time_scale_, self.marginals_ = median_gap(panel), Marginals.fit(panel)
         self.template_, given = Template.of(panel), self._given(panel)
-        panel = observed_rows(panel)
-        source = Source(panel, self.marginals_, self.time_scale_, given)
+        source = Source(observed_rows(panel), self.marginals_, self.time_scale_, given)
         windows = tile_windows(source, self.context)
         self.model_, self.history_ = fit_koopman(self, panel, windows)
         self.modes_ = modes_of(self.model_, windows, self.time_scale_, panel.clock.unit)

@@ -94,8 +94,8 @@ class LinearPrior(LatentPrior):
         start = guess.start + guess.log_start.exp() * noise.start
         shock = guess.shock + guess.log_shock.exp() * noise.rows
         excess = self.excess(shock, grid, known.late) if self.training else None
-        z, kl = self.path(start, shock, grid, known.late), self.divergence(guess, start, grid, known)
-        return Drawn(z, kl, excess=excess)
+        z = self.filled(self.path(start, shock, grid, known.late), grid, noise.rows)
+        return Drawn(z, self.divergence(guess, start, grid, known), excess=excess)
 
     def future(self, features: Tensor, grid: Grid, known: Known, noise: Noise) -> Tensor:
         """Paths (b, l, k) given observations, whose silent rows, behind what a series shows, are drawn as the prior goes on."""
@@ -144,13 +144,7 @@ class LinearPrior(LatentPrior):
         """States (b, l, k) of `path` with those of silent rows within a series, or before it, as the prior bridges them."""
         if not grid.silent:
             return z
-        states, time = as_pairs(z), grid.dt.double().cumsum(1)
-        ends = grid.ends().flip(1)
-        after = z.shape[1] - 1 - previous_active(ends, grid.active.flip(1)).flip(1)
-        before, has_after = previous_active(grid.reset, grid.active), after < z.shape[1]
-        after = after.clamp_max(z.shape[1] - 1)
-        since = (time - time.gather(1, before.clamp_min(0))).to(z.dtype)
-        until = (time.gather(1, after) - time).to(z.dtype)
+        states, (before, after, since, until) = as_pairs(z), around(grid, z.dtype)
 
         def at(index: Tensor) -> Tensor:
             return states.gather(1, index.unsqueeze(-1).expand_as(states))
@@ -161,9 +155,29 @@ class LinearPrior(LatentPrior):
         # the other way round
         rates = self.spectrum.rates.conj() if self.spectrum.noise else -self.spectrum.rates
         earlier = torch.exp(rates * until.unsqueeze(-1)) * at(after)
-        silent, started = (~grid.active & has_after).unsqueeze(-1), (before >= 0).unsqueeze(-1)
+        silent, started = (~grid.active & (until > 0)).unsqueeze(-1), (before >= 0).unsqueeze(-1)
         found = torch.where(silent & started, within, torch.where(silent & ~started, earlier, states))
         return as_reals(found)
+
+    def filled(self, z: Tensor, grid: Grid, noise: Tensor) -> Tensor:
+        """States (b, l, k) of `path` with those of silent rows between active ones drawn by noise (b, l, k), as the prior goes.
+
+        A free path ``f`` from the row before to the one after, at ``b``, is bent so that it ends where it must: what is drawn is
+        its mean there and ``f - G f_b`` (Matheron's rule; Wilson, Borovitskiy, Terenin, Mostowsky and Deisenroth, 2020,
+        Efficiently sampling functions from Gaussian process posteriors).
+        """
+        told = self.between(z, grid)
+        if not (grid.silent and self.spectrum.noise):
+            return told
+        before, after, since, until = around(grid, z.dtype)
+        shown = grid.active & grid.valid
+        fresh = grid.reset | nn.functional.pad(shown[:, :-1], (1, 0))
+        dt = grid.dt.to(z.dtype)
+        push = as_pairs(noise) * self.spectrum.noise_std(dt)
+        free, _ = evolve(self.spectrum.generator, Dirac(), dt, push, None, fresh)
+        _, G = self.spectrum.bridge(since, until)
+        bent = as_reals(free - G * free.gather(1, after.unsqueeze(-1).expand_as(free)))
+        return torch.where((~grid.active & (before >= 0) & (until > 0)).unsqueeze(-1), told + bent, told)
 
     def sample(self, noise: Noise, grid: Grid, known: Known) -> Tensor:
         return self.path(self.starts(noise.start, known.given), noise.rows, grid, known.late)
@@ -182,6 +196,16 @@ def gaps_of(grid: Grid, late: Tensor) -> Tensor:
     """Time (b, l) since the active row before, or since the beginning of a series, `late` (s,) before its first active row."""
     gap = held_gap(grid.dt, grid.reset, grid.active)
     return torch.where(grid.begins, late[grid.segment().clamp_min(0)].to(gap), gap)
+
+
+def around(grid: Grid, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Places (b, l) of the active rows before each row, -1 for none, and after it; times from and to them, 0 to none after."""
+    time, last = grid.dt.double().cumsum(1), grid.dt.shape[1] - 1
+    after = last - previous_active(grid.ends().flip(1), grid.active.flip(1)).flip(1)
+    before, has_after = previous_active(grid.reset, grid.active), after <= last
+    after = after.clamp_max(last)
+    until = torch.where(has_after, time.gather(1, after) - time, 0.0)
+    return before, after, (time - time.gather(1, before.clamp_min(0))).to(dtype), until.to(dtype)
 
 
 def by_series(x: Tensor, grid: Grid, n: int) -> Tensor:
