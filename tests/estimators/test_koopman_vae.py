@@ -61,8 +61,11 @@ def test_a_decoder_of_whole_paths_is_shown_rows_between_observations():
     holes = waves()
     holes[np.random.default_rng(1).random(holes.shape[:2]) < 0.5] = np.nan
     uneven = Panel.from_series([(5.0 * i + np.arange(12.0), each) for i, each in enumerate(holes)])
+    jitter = np.random.default_rng(2).uniform(-0.01, 0.01, (30, 12))
+    nearly = Panel.from_series([(np.arange(12.0) + off, each) for off, each in zip(jitter, waves(), strict=True)])
     for panel, decoder, more in (
         (uneven, "recurrent", True),
+        (nearly, "recurrent", False),
         (uneven, "pointwise", False),
         (waves(), "recurrent", False),
     ):

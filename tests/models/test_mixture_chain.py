@@ -55,6 +55,13 @@ def test_a_number_is_told_by_those_before_and_by_what_is_given(size):
     assert (slopes[1].abs().sum((1, 2)) > 0).all()
 
 
+def test_one_mixture_alone_is_that_of_all(chain):
+    y, given = torch.randn(3, chain.size, dtype=torch.float64), torch.randn(3, GIVEN, dtype=torch.float64)
+    for i in range(chain.size):
+        for alone, together in zip(chain.mixture(i, y, given), chain.mixtures(y, given), strict=True):
+            torch.testing.assert_close(alone, together[:, i], rtol=1e-12, atol=1e-12)
+
+
 def test_a_density_of_two_numbers_integrates_to_one(chain):
     chain = MixtureChain(2, 0, width=8, parts=3).double()
     torch.nn.init.normal_(chain.last.weight, std=0.5)

@@ -99,7 +99,8 @@ def seen_between(vae: KoopmanVAE, panel: Panel, windows: Windows, seed: int) -> 
             own = np.union1d(own, panel.times[[first, stop - 1]])
         orders = [own[:1] + np.cumsum(rng.permutation(np.diff(own))) for _ in range(rng.choice(ORDERS))]
         times.append(np.concatenate([own[:1], *orders]) if orders and len(own) > 1 else own[:0])
-    more = merged(shown, times, 1e-6 * vae.time_scale_).panel
+    # the clock of regular rows may jitter: what falls that near to one is no row between
+    more = merged(shown, times, 0.1 * vae.time_scale_).panel
     if more.n_rows == shown.n_rows:
         return windows
     source = Source(more, vae.marginals_, vae.time_scale_, windows.source.static.numpy())
