@@ -48,7 +48,7 @@ def discriminative_score(
     Notes
     -----
     One layer of ``max(1, c // 2)`` units read at the last row. O(repeats steps l c^2); the repeats run side by side, the
-    ten of 24 x 6 take about 25 s on one core. Source: Yoon, Jarrett and van der Schaar, 2019, Time-series generative
+    ten of 24 x 6 take about 30 s on one core. Source: Yoon, Jarrett and van der Schaar, 2019, Time-series generative
     adversarial networks, section 5, and the sizes of their code.
 
     Examples
