@@ -127,17 +127,6 @@ def test_whether_a_ridge_stands_beside_is_that_of_the_fit():
     assert est.fit(panel, LABELS).ridge_ is None
 
 
-def test_members_in_parallel_are_those_in_turn():
-    panel = ragged()
-    settings = {**QUICK, "members": 2}
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # a worker has one thread, and sums depend on their number
-    turn = SSMClassifier(**settings).fit(panel, LABELS).predict_proba(panel)
-    both = SSMClassifier(n_jobs=2, **settings).fit(panel, LABELS).predict_proba(panel)
-    torch.set_num_threads(threads)
-    np.testing.assert_allclose(turn, both, rtol=1e-6)
-
-
 def test_warm_start_goes_on():
     panel = ragged()
     est = SSMClassifier(warm_start=True, **QUICK).fit(panel, LABELS)

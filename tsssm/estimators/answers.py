@@ -125,8 +125,13 @@ def _decay(z: np.ndarray, lead: np.ndarray, group: np.ndarray, rng: np.random.Ge
     apart, ratio = np.abs(lead[i] - lead[j])[kept], np.abs(np.log(lead[i] / lead[j]))[kept]
     unit = np.median(apart) or 1.0
 
-    def error(rates: np.ndarray) -> float:
-        return float(np.mean((product - np.exp(-rates[0] * apart / unit - rates[1] * ratio)) ** 2))
+    terms = np.stack([apart / unit, ratio])
 
-    best = minimize(error, [0.1, 0.3], bounds=[(0, 50), (0, 50)]).x
+    def error(rates: np.ndarray) -> tuple[float, np.ndarray]:
+        # no matrix products: BLAS would wake all its threads for them
+        fitted = np.exp(-rates[0] * terms[0] - rates[1] * terms[1])
+        wrong = fitted - product
+        return float(np.mean(wrong**2)), -2 * (terms * wrong * fitted).mean(1)
+
+    best = minimize(error, [0.1, 0.3], jac=True, bounds=[(0, 50), (0, 50)]).x
     return float(best[0] / unit), float(best[1])

@@ -40,20 +40,21 @@ def as_recipe(layer: Any) -> Recipe:
     """
     if isinstance(layer, Recipe):
         return layer
-    if isinstance(layer, str):
-        names = {name: Recipe(kind) for name, kind in short_names().items()} | PRESETS
-        if layer.lower() not in names:
-            raise ValueError(
-                explain(
-                    f"`layer` must be one of {', '.join(map(repr, names))}, a Layer class or a Recipe",
-                    f"{layer!r} came",
-                    "Check the spelling",
-                )
-            )
-        named = names[layer.lower()]
+    if not isinstance(layer, str):
+        return Recipe(layer)
+    name, kinds = layer.lower(), short_names()
+    if name in PRESETS:
         # a copy, for a recipe can be changed in place
-        return Recipe(named.kind, **named.arguments)
-    return Recipe(layer)
+        return Recipe(PRESETS[name].kind, **PRESETS[name].arguments)
+    if name not in kinds:
+        raise ValueError(
+            explain(
+                f"`layer` must be one of {', '.join(map(repr, [*kinds, *PRESETS]))}, a Layer class or a Recipe",
+                f"{layer!r} came",
+                "Check the spelling",
+            )
+        )
+    return Recipe(kinds[name])
 
 
 class LayeredMixin:

@@ -1,9 +1,8 @@
-"""The compiled library on different threads, processes and machines."""
+"""The compiled library on different threads and machines."""
 
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
 import subprocess
 import sys
@@ -11,13 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
-from joblib import Parallel, delayed
-from torch import Tensor
 
 from tests.dynamics.kernels.test_fused import KINDS, everything, results
 from tsssm.dynamics.kernels import native
 from tsssm.dynamics.kernels.fused import modal_fused
-from tsssm.dynamics.kernels.loop import Modal
 
 
 @pytest.fixture(autouse=True)
@@ -83,29 +79,3 @@ def test_without_a_compiler_it_says_so_once(
     finally:
         native.library.cache_clear()
     assert [record.message.split(",")[0] for record in caplog.records] == ["tsssm runs without its compiled kernels"]
-
-
-def test_other_processes_agree():
-    """Those of joblib, and forks, which do not inherit the threads that have run here."""
-    modal = everything("complex", 20, 500, 40, 6)
-    threads = torch.get_num_threads()
-    fork = multiprocessing.get_context("fork")
-    try:
-        torch.set_num_threads(2)
-        truth = results(modal_fused, modal)
-        runs = Parallel(n_jobs=2)(delayed(results)(modal_fused, modal) for _ in range(2))
-        child = fork.Process(target=_agree_or_exit, args=(modal, truth))
-        child.start()
-        child.join(60)
-        assert child.exitcode == 0
-    finally:
-        torch.set_num_threads(threads)
-    for run in runs:
-        assert all(torch.equal(one, other) for one, other in zip(run, truth, strict=True))
-
-
-def _agree_or_exit(modal: Modal, truth: list[Tensor]) -> None:
-    # as torch's own data loaders do: its threads hang in a fork
-    torch.set_num_threads(1)
-    same = all(torch.equal(one, other) for one, other in zip(results(modal_fused, modal), truth, strict=True))
-    os._exit(0 if same else 1)
