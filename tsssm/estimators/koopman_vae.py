@@ -63,8 +63,9 @@ class KoopmanVAE(LayeredMixin, PanelEstimator):
         one gap to whole windows. `layer="neuralcde"` is a neural controlled differential equation.
     d_model, depth : int, default 32 and 1
         Width and number of the layers.
-    beta : float, default 1
-        Weight of the divergence of what is thought of paths from their law.
+    beta : float, default 2
+        Weight of the divergence of what is thought of paths from their law. 1 is the evidence bound; more brings paths closer
+        to the law that samples come from, and tells less of each series.
     context : int, default 200
         Most rows of a series that are fitted in one piece.
     epochs : int, optional
@@ -144,7 +145,7 @@ class KoopmanVAE(LayeredMixin, PanelEstimator):
         layer: Any = None,
         d_model: int = 32,
         depth: int = 1,
-        beta: float = 1.0,
+        beta: float = 2.0,
         context: int = 200,
         epochs: int | None = None,
         lr: float = 0.004,
