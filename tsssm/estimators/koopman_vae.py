@@ -64,7 +64,7 @@ class KoopmanVAE(LayeredMixin, PanelEstimator):
     d_model, depth : int, default 32 and 1
         Width and number of the layers.
     beta : float, default 2
-        Weight of what is thought of paths being off their law: 1 is the evidence bound, more brings samples closer to series.
+        Weight of what is thought of paths being off their law. 1, the evidence bound, fills gaps better; more makes better samples.
     context : int, default 200
         Most rows of a series that are fitted in one piece.
     epochs : int, optional
