@@ -32,9 +32,9 @@ EVERY = [
 
 @pytest.fixture(scope="module")
 def classifier() -> SSMClassifier:
-    """Two members whose five blocks hold a layer of each kind, on series with static features."""
+    """A member whose five blocks hold a layer of each kind, on series with static features."""
     panel = ragged(12, static=True)
-    model = SSMClassifier(depth=len(EVERY), members=2, features=False, **SMALL).fit(panel, labels(12))
+    model = SSMClassifier(depth=len(EVERY), members=1, features=False, **SMALL).fit(panel, labels(12))
     torch.manual_seed(0)
     for member in model.models_:
         for block, recipe in zip(member.layer.blocks, EVERY, strict=True):
