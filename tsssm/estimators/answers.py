@@ -124,14 +124,12 @@ def _decay(z: np.ndarray, lead: np.ndarray, group: np.ndarray, rng: np.random.Ge
     product = np.nanmean(product[kept], 1)
     apart, ratio = np.abs(lead[i] - lead[j])[kept], np.abs(np.log(lead[i] / lead[j]))[kept]
     unit = np.median(apart) or 1.0
+    apart = apart / unit
 
-    terms = np.stack([apart / unit, ratio])
-
-    def error(rates: np.ndarray) -> tuple[float, np.ndarray]:
-        # no matrix products: BLAS would wake all its threads for them
-        fitted = np.exp(-rates[0] * terms[0] - rates[1] * terms[1])
+    def error(rates: np.ndarray) -> tuple[float, list[float]]:
+        fitted = np.exp(-rates[0] * apart - rates[1] * ratio)
         wrong = fitted - product
-        return float(np.mean(wrong**2)), -2 * (terms * wrong * fitted).mean(1)
+        return float(np.mean(wrong**2)), [float(-2 * np.mean(each * wrong * fitted)) for each in (apart, ratio)]
 
     best = minimize(error, [0.1, 0.3], jac=True, bounds=[(0, 50), (0, 50)]).x
     return float(best[0] / unit), float(best[1])
